@@ -1,0 +1,37 @@
+# One call per module keeps every module's CMakeLists.txt to its sources, its dependencies and its tests.
+
+# Flags that every translation unit of ours gets.
+# -ffp-contract=off: a multiply and an add must fuse where the source says so and nowhere else; otherwise the
+# compiler would decide the last bit of a logit.
+add_library(kakeya_flags INTERFACE)
+target_include_directories(kakeya_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(kakeya_flags INTERFACE -Wall -Wextra -Werror -ffp-contract=off)
+if(KAKEYA_SANITIZE)
+  target_compile_options(kakeya_flags INTERFACE -fsanitize=address,undefined
+                         -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(kakeya_flags INTERFACE -fsanitize=address,undefined)
+endif()
+if(KAKEYA_FUZZ)
+  target_compile_options(kakeya_flags INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(kakeya_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# kakeya_module(NAME SOURCES a.cc ... DEPS other_module external::lib ...)
+function(kakeya_module name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  if(ARG_SOURCES)
+    add_library(kakeya_${name} STATIC ${ARG_SOURCES})
+    target_link_libraries(kakeya_${name} PUBLIC kakeya_flags ${ARG_DEPS})
+  else()
+    add_library(kakeya_${name} INTERFACE)
+    target_link_libraries(kakeya_${name} INTERFACE kakeya_flags ${ARG_DEPS})
+  endif()
+endfunction()
+
+# kakeya_tests(NAME SOURCES a_test.cc ... DEPS kakeya_module ...): one test binary per module.
+function(kakeya_tests name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name}_tests ${ARG_SOURCES})
+  target_link_libraries(${name}_tests PRIVATE kakeya_${name} ${ARG_DEPS} GTest::gtest_main)
+  gtest_discover_tests(${name}_tests TEST_PREFIX ${name}/ DISCOVERY_TIMEOUT 60)
+endfunction()

@@ -1,0 +1,117 @@
+// Every operator of the engine: one signature, several devices. Callers never ask which device runs
+// it.
+//
+// Bits. Each operator fixes its order of reduction per output element, so that a result never
+// depends on the number of rows, on neighbours, on the thread count or on the vector width:
+//   * MatMul sums over k ascending, one fused multiply-add per step;
+//   * Attention sums over the head dimension ascending per key, over keys ascending per chunk, over
+//   chunks ascending
+//     per group of kChunksPerGroup, over groups ascending;
+//   * RmsNorm and the sum of a chunk's weights use kLanes interleaved partial sums, then a fixed
+//   tree.
+// The scalar reference (ref/) spells the same order, so every device and every instruction set
+// gives equal bits.
+//
+// Thread safety: operators are pure functions of their arguments; two may run at once if they don't
+// share outputs and use different thread pools.
+#ifndef KAKEYA_BACKEND_OPS_H_
+#define KAKEYA_BACKEND_OPS_H_
+
+#include <cstdint>
+#include <span>
+
+#include "backend/packed_matrix.h"
+#include "base/tensor_view.h"
+#include "base/thread_pool.h"
+
+namespace kakeya {
+
+// Positions per K/V chunk: the unit of paging, of eviction and of one attention split.
+inline constexpr int kChunk = 64;
+// Chunks whose partial attention is summed before it joins the total (512 keys: one task in a long
+// decode).
+inline constexpr int kChunksPerGroup = 8;
+// Interleaved partial sums of a row reduction: lane l holds the elements l, l + kLanes, ...
+inline constexpr int kLanes = 16;
+
+enum class Device {
+  kRef,  // scalar truth, for tests
+  kCpu,  // vectorised, best instruction set found at run time
+};
+
+// Where operators run. Copyable; the pool outlives it.
+struct OpContext {
+  Device device = Device::kCpu;
+  ThreadPool* pool = nullptr;  // null: the calling thread alone
+};
+
+// One layer's keys and values of kChunk consecutive positions, the first a multiple of kChunk. Per
+// KV head, keys come first and are transposed, so that one vector load brings one dimension of
+// several keys:
+//   (kv_heads, 2, head_dim * kChunk): K as (head_dim, kChunk), then V as (kChunk, head_dim).
+// Slots that hold nothing visible may contain anything, NaN included: they never reach a result.
+struct KvPage {
+  int64_t first_position = 0;
+  void* data = nullptr;
+};
+
+// Elements of one page.
+inline int64_t PageElements(int kv_heads, int head_dim) {
+  return int64_t{2} * kv_heads * head_dim * kChunk;
+}
+
+struct AttentionArgs {
+  const float* q = nullptr;  // (rows, heads, head_dim), after norm and rotation
+  float* out = nullptr;      // (rows, heads, head_dim)
+  int rows = 0;
+  int heads = 0;  // a multiple of kv_heads; head h reads KV head h / (heads / kv_heads)
+  int kv_heads = 0;
+  int head_dim = 0;  // a multiple of 8, at most 256
+  float scale = 1;   // multiplies every score
+  DType kv_dtype = DType::kBF16;
+  // Pages in ascending order of first_position; every position that a row sees lies in one of them.
+  std::span<const KvPage> pages;
+  // Row r stands at position first_position + r and sees the positions [0, sink) and
+  // [window_begin[r], first_position + r]. window_begin[r] is a multiple of kChunk, ascending in r;
+  // 0 means everything.
+  int64_t first_position = 0;
+  int64_t sink = 0;
+  std::span<const int64_t> window_begin;  // (rows)
+};
+
+// out (rows, w.rows()) = x (rows, w.cols()) times w transposed. F32 activations, weights in their
+// stored type.
+void MatMul(const OpContext& context, const float* x, int rows, const PackedMatrix& w, float* out);
+
+// out (ids.size(), table.cols()): one row of the table per id. REQUIRES: every id in [0,
+// table.rows()).
+void EmbedRows(const OpContext& context, const PackedMatrix& table, std::span<const int32_t> ids,
+               float* out);
+
+// out (rows, dim) = x / sqrt(mean(x^2) + eps) * weight. out may be x.
+void RmsNorm(const OpContext& context, const float* x, const float* weight, float eps, int rows,
+             int dim, float* out);
+
+// Rotates x (rows, heads, head_dim) in place, halves convention (dimension d pairs with d +
+// head_dim / 2), with cos and sin (rows, head_dim / 2).
+void Rope(const OpContext& context, float* x, int rows, int heads, int head_dim, const float* cos,
+          const float* sin);
+
+// out (n) = silu(gate) * up. out may be gate or up.
+void SwiGlu(const OpContext& context, const float* gate, const float* up, int64_t n, float* out);
+
+// x (n) += y (n).
+void AddInPlace(const OpContext& context, float* x, const float* y, int64_t n);
+
+// Writes rows of keys and values (rows, kv_heads, head_dim), rounded to nearest even in kv_dtype,
+// into the slots [first_slot, first_slot + rows) of one page. REQUIRES: first_slot + rows <=
+// kChunk.
+void StoreKv(const OpContext& context, const float* k, const float* v, int rows, int kv_heads,
+             int head_dim, DType kv_dtype, void* page, int first_slot);
+
+// Softmax attention of args.rows queries over the visible positions, as described above.
+void Attention(const OpContext& context, const AttentionArgs& args);
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_BACKEND_OPS_H_

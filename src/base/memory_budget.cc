@@ -1,0 +1,85 @@
+#include "base/memory_budget.h"
+
+#include <algorithm>
+#include <cassert>
+#include <new>
+
+namespace kakeya {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+size_t Index(MemoryTag tag) { return static_cast<size_t>(tag); }
+
+}  // namespace
+
+const char* NameOf(MemoryTag tag) {
+  static constexpr std::array<const char*, kMemoryTags> kNames = {"weights", "kv", "scratch",
+                                                                  "history"};
+  return kNames[Index(tag)];
+}
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  if (this != &other) {
+    Free();
+    budget_ = std::exchange(other.budget_, nullptr);
+    tag_ = other.tag_;
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+  }
+  return *this;
+}
+
+void Buffer::Free() {
+  if (data_ == nullptr) return;
+  budget_->Release(tag_, data_, size_);
+  data_ = nullptr;
+  size_ = 0;
+}
+
+MemoryBudget::~MemoryBudget() { assert(total_ == 0 && "a buffer outlived its budget"); }
+
+Result<Buffer> MemoryBudget::Allocate(MemoryTag tag, size_t bytes, const char* what) {
+  {
+    std::lock_guard lock(mutex_);
+    if (bytes > limit_ - total_) {
+      return ResourceExhausted("{}: {} bytes wanted, {} of {} in use", what, bytes, total_, limit_);
+    }
+    total_ += bytes;  // reserved before it is asked for, so that two threads can't both pass
+    used_[Index(tag)] += bytes;
+  }
+  void* data = ::operator new(std::max<size_t>(bytes, 1), kAlignment, std::nothrow);
+  std::lock_guard lock(mutex_);
+  if (data == nullptr) {
+    total_ -= bytes;
+    used_[Index(tag)] -= bytes;
+    return ResourceExhausted("{}: the system has no {} bytes left", what, bytes);
+  }
+  peak_[Index(tag)] = std::max(peak_[Index(tag)], used_[Index(tag)]);
+  return Buffer(this, tag, static_cast<std::byte*>(data), bytes);
+}
+
+void MemoryBudget::Release(MemoryTag tag, std::byte* data, size_t bytes) {
+  ::operator delete(data, kAlignment);
+  std::lock_guard lock(mutex_);
+  assert(used_[Index(tag)] >= bytes);
+  total_ -= bytes;
+  used_[Index(tag)] -= bytes;
+}
+
+size_t MemoryBudget::used() const {
+  std::lock_guard lock(mutex_);
+  return total_;
+}
+
+size_t MemoryBudget::used(MemoryTag tag) const {
+  std::lock_guard lock(mutex_);
+  return used_[Index(tag)];
+}
+
+size_t MemoryBudget::peak(MemoryTag tag) const {
+  std::lock_guard lock(mutex_);
+  return peak_[Index(tag)];
+}
+
+}  // namespace kakeya

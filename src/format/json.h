@@ -1,0 +1,55 @@
+// The one checked JSON reader. Everything that comes from outside as JSON (configs, tokenizers,
+// headers, requests) is parsed here and read through these accessors, so that each of the library's
+// soft spots is covered once:
+//   * depth is capped before the recursive value is built (deep nesting would overflow the stack),
+//   * duplicate keys are an error (the library lets the last one win),
+//   * invalid UTF-8 and trailing bytes are errors,
+//   * integers are range-checked on reading (the library wraps -5 read as unsigned).
+#ifndef KAKEYA_FORMAT_JSON_H_
+#define KAKEYA_FORMAT_JSON_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace kakeya {
+
+// Objects keep their keys in the order of the text (chat templates and tool schemas print them
+// back).
+using Json = nlohmann::ordered_json;
+
+struct JsonLimits {
+  size_t max_bytes = 256u << 20;  // a larger text is refused unread
+  int max_depth = 64;             // nested arrays and objects
+};
+
+// Parses exactly one JSON value. Errors: Corrupt, one line with the byte offset.
+Result<Json> ParseJson(std::string_view text, const JsonLimits& limits = {});
+
+// Reads a regular file and parses it. Errors name the file. REQUIRES: nothing; a directory, FIFO or
+// device is refused before it is opened for reading.
+Result<Json> ReadJsonFile(const std::string& path, const JsonLimits& limits = {});
+
+// Typed access to the members of an object. The Get* calls want the key; the Find* calls give
+// nothing when the key is absent or null. A wrong type or a value out of [min, max] is an error
+// that names the key.
+Result<int64_t> GetInt(const Json& object, const char* key, int64_t min, int64_t max);
+Result<double> GetDouble(const Json& object, const char* key, double min, double max);
+Result<std::string> GetString(const Json& object, const char* key);
+Result<std::optional<int64_t>> FindInt(const Json& object, const char* key, int64_t min,
+                                       int64_t max);
+Result<std::optional<double>> FindDouble(const Json& object, const char* key, double min,
+                                         double max);
+Result<std::optional<bool>> FindBool(const Json& object, const char* key);
+Result<std::optional<std::string>> FindString(const Json& object, const char* key);
+// nullptr when absent or null; an error when the member is there but not an object / array.
+Result<const Json*> FindObject(const Json& object, const char* key);
+Result<const Json*> FindArray(const Json& object, const char* key);
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_FORMAT_JSON_H_
