@@ -1,0 +1,129 @@
+#include "cache/kv_cache.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace kakeya {
+namespace {
+
+Status CheckPolicy(const KvPolicy& policy) {
+  if (policy.kind == KvPolicy::Kind::kFull) return OkStatus();
+  if (policy.sink < 0) return InvalidArgument("sink is {}, but can't be negative", policy.sink);
+  if (policy.window < 1)
+    return InvalidArgument("window is {}, but must be at least 1", policy.window);
+  if (policy.window < policy.sink) {
+    return InvalidArgument("window ({}) is smaller than sink ({})", policy.window, policy.sink);
+  }
+  constexpr int64_t kMaxWindow = int64_t{1} << 24;
+  if (policy.window > kMaxWindow) {
+    return InvalidArgument("window is {}, at most {} make sense", policy.window, kMaxWindow);
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<KvCache> KvCache::Create(const KvShape& shape, const KvPolicy& policy,
+                                MemoryBudget* budget) {
+  assert(shape.layers > 0 && shape.kv_heads > 0 && shape.head_dim > 0);
+  KAKEYA_RETURN_IF_ERROR(CheckPolicy(policy));
+  KvCache cache(shape, policy, budget);
+  if (policy.kind == KvPolicy::Kind::kWindow) {
+    for (int64_t i = 0; i < WindowChunks(policy); ++i) {
+      KAKEYA_ASSIGN_OR_RETURN(Buffer slab, cache.NewSlab());
+      cache.slabs_.push_back(std::move(slab));
+    }
+    for (int64_t i = 0; i < SinkChunks(policy); ++i) {
+      KAKEYA_ASSIGN_OR_RETURN(Buffer slab, cache.NewSlab());
+      cache.sink_slabs_.push_back(std::move(slab));
+    }
+  }
+  return cache;
+}
+
+size_t KvCache::PageBytes() const {
+  return static_cast<size_t>(PageElements(shape_.kv_heads, shape_.head_dim)) * SizeOf(shape_.dtype);
+}
+
+Result<Buffer> KvCache::NewSlab() const {
+  const size_t bytes = shape_.layers * PageBytes();
+  KAKEYA_ASSIGN_OR_RETURN(Buffer slab, budget_->Allocate(MemoryTag::kKv, bytes, "K/V cache"));
+  // All ones is NaN in every element type: a mask that lets an unwritten slot through then shows in
+  // the output.
+  std::fill_n(slab.data(), slab.size(), std::byte{0xff});
+  return slab;
+}
+
+size_t KvCache::resident_bytes() const {
+  size_t bytes = 0;
+  for (const Buffer& slab : slabs_) bytes += slab.size();
+  for (const Buffer& slab : sink_slabs_) bytes += slab.size();
+  return bytes;
+}
+
+const Buffer& KvCache::SlabOf(int64_t chunk) const {
+  const int64_t slabs = static_cast<int64_t>(slabs_.size());
+  assert(policy_.kind == KvPolicy::Kind::kWindow || chunk < slabs);
+  return slabs_[chunk % slabs];
+}
+
+Status KvCache::Stage(int64_t n) {
+  assert(n >= 1 && staged_ == 0);
+  if (policy_.kind == KvPolicy::Kind::kFull) {
+    const int64_t wanted = ChunkOf(size_ + n - 1) + 1;
+    const size_t had = slabs_.size();
+    while (static_cast<int64_t>(slabs_.size()) < wanted) {
+      Result<Buffer> slab = NewSlab();
+      if (!slab.ok()) {
+        slabs_.resize(had);
+        return slab.status();
+      }
+      slabs_.push_back(*std::move(slab));
+    }
+  }
+  staged_ = n;
+  return OkStatus();
+}
+
+void KvCache::Write(const OpContext& context, int layer, int64_t first_position, int rows,
+                    const float* k, const float* v) {
+  assert(rows >= 1 && rows <= kStaging);
+  assert(first_position >= size_ && first_position + rows <= size_ + staged_);
+  const int64_t row_elements = int64_t{shape_.kv_heads} * shape_.head_dim;
+  for (int row = 0; row < rows;) {
+    const int64_t position = first_position + row;
+    const int slot = static_cast<int>(position % kChunk);
+    const int n = std::min(rows - row, kChunk - slot);  // up to the end of this chunk
+    const auto store = [&](const Buffer& slab) {
+      StoreKv(context, k + row * row_elements, v + row * row_elements, n, shape_.kv_heads,
+              shape_.head_dim, shape_.dtype, Page(slab, layer), slot);
+    };
+    const int64_t chunk = ChunkOf(position);
+    store(SlabOf(chunk));
+    if (chunk < static_cast<int64_t>(sink_slabs_.size())) store(sink_slabs_[chunk]);
+    row += n;
+  }
+}
+
+std::span<const KvPage> KvCache::View(int layer, int64_t first_position, int rows) {
+  const int64_t begin = ChunkOf(WindowBegin(policy_, first_position));
+  const int64_t end = ChunkOf(first_position + rows - 1) + 1;
+  view_.clear();
+  const int64_t sinks = std::min<int64_t>(sink_slabs_.size(), begin);
+  for (int64_t chunk = 0; chunk < sinks; ++chunk) {
+    view_.push_back({chunk * kChunk, Page(sink_slabs_[chunk], layer)});
+  }
+  for (int64_t chunk = begin; chunk < end; ++chunk) {
+    view_.push_back({chunk * kChunk, Page(SlabOf(chunk), layer)});
+  }
+  return view_;
+}
+
+void KvCache::Commit(int64_t n) {
+  assert(n >= 0 && n <= staged_);
+  assert(n == staged_ || staged_ <= kStaging || policy_.kind == KvPolicy::Kind::kFull);
+  size_ += n;
+  staged_ = 0;
+}
+
+}  // namespace kakeya

@@ -1,0 +1,203 @@
+#include "cache/kv_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+namespace kakeya {
+namespace {
+
+constexpr KvShape kShape{.layers = 2, .kv_heads = 2, .head_dim = 8, .dtype = DType::kF32};
+constexpr int kRow = kShape.kv_heads * kShape.head_dim;
+
+KvPolicy Window(int64_t sink, int64_t window) {
+  return {.kind = KvPolicy::Kind::kWindow, .sink = sink, .window = window};
+}
+
+// A plain cache that keeps everything: what each position was written with when it was committed.
+class Reference {
+ public:
+  explicit Reference(KvCache* cache) : cache_(cache) {}
+
+  // Stages n rows of fresh random values, writes them in every layer piece by piece, checks what
+  // each piece sees, then commits the first `keep`.
+  void Step(int n, int keep, std::mt19937* random) {
+    ASSERT_TRUE(cache_->Stage(n).ok());
+    const int64_t first = cache_->size();
+    std::vector<std::vector<float>> rows = rows_;
+    std::uniform_real_distribution<float> value(-1, 1);
+    for (int i = 0; i < n; ++i) {
+      std::vector<float> row(2 * kRow);
+      for (float& x : row) x = value(*random);
+      rows.push_back(row);
+    }
+    for (int layer = 0; layer < kShape.layers; ++layer) {
+      for (int done = 0; done < n; done += kStaging) {
+        const int piece = std::min(kStaging, n - done);
+        WritePiece(rows, layer, first + done, piece);
+        Check(rows, layer, first + done, piece);
+      }
+    }
+    cache_->Commit(keep);
+    rows.resize(first + keep);
+    rows_ = std::move(rows);
+    ASSERT_EQ(cache_->size(), static_cast<int64_t>(rows_.size()));
+  }
+
+ private:
+  // Every layer gets the same values plus its own number, so that mixed-up layers show.
+  static float Expected(const std::vector<float>& row, int layer, int i) { return row[i] + layer; }
+
+  void WritePiece(const std::vector<std::vector<float>>& rows, int layer, int64_t first, int n) {
+    std::vector<float> k, v;
+    for (int64_t p = first; p < first + n; ++p) {
+      for (int i = 0; i < kRow; ++i) k.push_back(Expected(rows[p], layer, i));
+      for (int i = 0; i < kRow; ++i) v.push_back(Expected(rows[p], layer, kRow + i));
+    }
+    cache_->Write({}, layer, first, n, k.data(), v.data());
+  }
+
+  void Check(const std::vector<std::vector<float>>& rows, int layer, int64_t first, int n) {
+    const std::span<const KvPage> pages = cache_->View(layer, first, n);
+    for (int64_t query = first; query < first + n; ++query) {
+      const int64_t begin = WindowBegin(cache_->policy(), query);
+      for (int64_t p = 0; p <= query; ++p) {
+        if (p < begin && p >= cache_->policy().sink) continue;
+        CheckPosition(pages, rows[p], layer, p);
+      }
+    }
+  }
+
+  void CheckPosition(std::span<const KvPage> pages, const std::vector<float>& row, int layer,
+                     int64_t position) {
+    for (const KvPage& page : pages) {
+      if (page.first_position != position / kChunk * kChunk) continue;
+      const int64_t slot = position % kChunk;
+      const float* data = static_cast<const float*>(page.data);
+      for (int h = 0; h < kShape.kv_heads; ++h) {
+        const float* k = data + int64_t{2} * h * kShape.head_dim * kChunk;
+        const float* v = k + kShape.head_dim * kChunk;
+        for (int d = 0; d < kShape.head_dim; ++d) {
+          const int i = h * kShape.head_dim + d;
+          ASSERT_EQ(k[d * kChunk + slot], Expected(row, layer, i)) << "position " << position;
+          ASSERT_EQ(v[slot * kShape.head_dim + d], Expected(row, layer, kRow + i));
+        }
+      }
+      return;
+    }
+    FAIL() << "no page holds position " << position;
+  }
+
+  KvCache* cache_;
+  std::vector<std::vector<float>> rows_;
+};
+
+class KvCacheRandomTest : public testing::TestWithParam<KvPolicy> {};
+
+TEST_P(KvCacheRandomTest, EveryQueryFindsWhatItSeesAfterRandomCommitsAndRollbacks) {
+  MemoryBudget budget;
+  Result<KvCache> cache = KvCache::Create(kShape, GetParam(), &budget);
+  ASSERT_TRUE(cache.ok()) << cache.status().message();
+  Reference reference(&*cache);
+  std::mt19937 random(7);
+  reference.Step(150, 150, &random);  // a prefill longer than the staging area
+  while (cache->size() < 700) {
+    const int n = 1 + static_cast<int>(random() % kStaging);
+    const int keep = random() % 4 == 0 ? 0 : static_cast<int>(random() % (n + 1));
+    reference.Step(n, keep, &random);
+    if (HasFatalFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, KvCacheRandomTest,
+                         testing::Values(KvPolicy{}, Window(4, 64), Window(0, 1), Window(4, 65),
+                                         Window(70, 128), Window(4, 200)));
+
+TEST(KvCacheTest, WindowBytesNeverChange) {
+  MemoryBudget budget;
+  Result<KvCache> cache = KvCache::Create(kShape, Window(4, 64), &budget);
+  ASSERT_TRUE(cache.ok());
+  const size_t bytes = cache->resident_bytes();
+  EXPECT_EQ(budget.used(MemoryTag::kKv), bytes);
+  Reference reference(&*cache);
+  std::mt19937 random(1);
+  for (int i = 0; i < 20; ++i) {
+    reference.Step(50, 50, &random);
+    EXPECT_EQ(cache->resident_bytes(), bytes);
+  }
+  EXPECT_EQ(budget.peak(MemoryTag::kKv), bytes);
+}
+
+TEST(KvCacheTest, FullGrowsByOneSlabPerChunk) {
+  MemoryBudget budget;
+  Result<KvCache> cache = KvCache::Create(kShape, KvPolicy{}, &budget);
+  ASSERT_TRUE(cache.ok());
+  EXPECT_EQ(cache->resident_bytes(), 0u);
+  const size_t slab = kShape.layers * PageElements(kShape.kv_heads, kShape.head_dim) * 4;
+  Reference reference(&*cache);
+  std::mt19937 random(1);
+  reference.Step(64, 64, &random);
+  EXPECT_EQ(cache->resident_bytes(), slab);
+  reference.Step(1, 1, &random);
+  EXPECT_EQ(cache->resident_bytes(), 2 * slab);
+}
+
+TEST(KvCacheTest, StageBeyondTheBudgetChangesNothing) {
+  const size_t slab = kShape.layers * PageElements(kShape.kv_heads, kShape.head_dim) * 4;
+  MemoryBudget budget(2 * slab);
+  Result<KvCache> cache = KvCache::Create(kShape, KvPolicy{}, &budget);
+  ASSERT_TRUE(cache.ok());
+  Reference reference(&*cache);
+  std::mt19937 random(1);
+  reference.Step(60, 60, &random);
+  EXPECT_EQ(cache->Stage(200).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(cache->resident_bytes(), slab);
+  EXPECT_EQ(cache->staged(), 0);
+  reference.Step(64, 64, &random);  // what fits still works
+}
+
+TEST(KvCacheTest, RejectedDraftLeavesCommittedBytesUntouched) {
+  MemoryBudget budget;
+  Result<KvCache> cache = KvCache::Create(kShape, Window(4, 64), &budget);
+  ASSERT_TRUE(cache.ok());
+  Reference reference(&*cache);
+  std::mt19937 random(3);
+  reference.Step(333, 333, &random);
+  // All that the next query may see, byte for byte.
+  const auto snapshot = [&] {
+    std::vector<float> out;
+    const int64_t begin = WindowBegin(cache->policy(), cache->size());
+    for (int layer = 0; layer < kShape.layers; ++layer) {
+      for (const KvPage& page : cache->View(layer, cache->size(), 1)) {
+        const float* data = static_cast<const float*>(page.data);
+        for (int64_t i = 0; i < PageElements(kShape.kv_heads, kShape.head_dim); ++i) {
+          const int64_t half = i / (kShape.head_dim * kChunk) % 2;
+          const int64_t in_half = i % (kShape.head_dim * kChunk);
+          const int64_t slot = half == 0 ? in_half % kChunk : in_half / kShape.head_dim;
+          const int64_t position = page.first_position + slot;
+          const bool visible = position < 4 || position >= begin;
+          if (visible && position < cache->size()) out.push_back(data[i]);
+        }
+      }
+    }
+    return out;
+  };
+  const std::vector<float> before = snapshot();
+  for (int n : {1, 2, 17, 63, 64}) {
+    reference.Step(n, 0, &random);
+    EXPECT_EQ(snapshot(), before) << "after a rejected block of " << n;
+  }
+}
+
+TEST(KvCacheTest, PoliciesThatCannotWorkAreRefused) {
+  MemoryBudget budget;
+  EXPECT_FALSE(KvCache::Create(kShape, Window(-1, 64), &budget).ok());
+  EXPECT_FALSE(KvCache::Create(kShape, Window(4, 0), &budget).ok());
+  EXPECT_FALSE(KvCache::Create(kShape, Window(65, 64), &budget).ok());
+  EXPECT_FALSE(KvCache::Create(kShape, Window(4, int64_t{1} << 40), &budget).ok());
+  EXPECT_TRUE(KvCache::Create(kShape, Window(64, 64), &budget).ok());
+}
+
+}  // namespace
+}  // namespace kakeya

@@ -1,0 +1,58 @@
+// Which positions a query sees: the arithmetic of sinks, window and whole-chunk eviction, in one
+// place and pure.
+//
+// With a window of W positions, query i sees the sinks [0, S) and [WindowBegin(i), i]. The window
+// always starts at the start of a chunk: eviction goes by whole chunks, so W to W + kChunk - 1
+// positions are exact, and no chunk is half exact, half gone. Prefill, decode and block
+// verification all ask here.
+#ifndef KAKEYA_CACHE_WINDOW_H_
+#define KAKEYA_CACHE_WINDOW_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "backend/ops.h"
+
+namespace kakeya {
+
+// Positions that one staged block may hold, on top of sinks and window.
+inline constexpr int kStaging = 64;
+
+struct KvPolicy {
+  enum class Kind {
+    kFull,    // every position stays
+    kWindow,  // sinks and window stay; what lies between is evicted
+  };
+  Kind kind = Kind::kFull;
+  int64_t sink = 4;
+  int64_t window = 64;
+};
+
+// "full", "window".
+inline const char* NameOf(KvPolicy::Kind kind) {
+  return kind == KvPolicy::Kind::kFull ? "full" : "window";
+}
+
+// Chunk that holds a position.
+constexpr int64_t ChunkOf(int64_t position) { return position / kChunk; }
+
+// First position of the exact window of a query; a multiple of kChunk, never falling as the
+// position grows.
+constexpr int64_t WindowBegin(const KvPolicy& policy, int64_t position) {
+  if (policy.kind == KvPolicy::Kind::kFull) return 0;
+  return ChunkOf(std::max<int64_t>(0, position - policy.window + 1)) * kChunk;
+}
+
+// Chunks that must be resident at once so that a block of up to kStaging positions finds the window
+// of its first query and room for its last: those touched by an interval of window + kStaging - 1
+// positions at its worst alignment.
+constexpr int64_t WindowChunks(const KvPolicy& policy) {
+  return (policy.window + kStaging - 2 + kChunk - 1) / kChunk + 1;
+}
+
+// Chunks that hold the sinks.
+constexpr int64_t SinkChunks(const KvPolicy& policy) { return (policy.sink + kChunk - 1) / kChunk; }
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_CACHE_WINDOW_H_
