@@ -23,20 +23,25 @@ namespace kakeya {
 using Json = nlohmann::ordered_json;
 
 struct JsonLimits {
-  size_t max_bytes = 256u << 20;  // a larger text is refused unread
-  int max_depth = 64;             // nested arrays and objects
+  size_t max_bytes = size_t{64} << 20;   // a larger text is refused unread
+  int max_depth = 64;                    // nested arrays and objects
+  size_t max_values = size_t{16} << 20;  // a two-byte value costs 16 bytes of memory
 };
 
-// Parses exactly one JSON value. Errors: Corrupt, one line with the byte offset.
+// Parses exactly one JSON value, in time linear in the text. Errors: Corrupt, one line with the
+// byte offset; ResourceExhausted above max_bytes.
+//
+// An object is a vector of (key, value) in the order of the text: find() and operator[] search all
+// of it. Iterate over large objects (vocabularies), never look them up key by key.
 Result<Json> ParseJson(std::string_view text, const JsonLimits& limits = {});
 
-// Reads a regular file and parses it. Errors name the file. REQUIRES: nothing; a directory, FIFO or
-// device is refused before it is opened for reading.
+// Reads a regular file and parses it. Errors name the file; a directory, FIFO or device is
+// one.
 Result<Json> ReadJsonFile(const std::string& path, const JsonLimits& limits = {});
 
 // Typed access to the members of an object. The Get* calls want the key; the Find* calls give
 // nothing when the key is absent or null. A wrong type or a value out of [min, max] is an error
-// that names the key.
+// that names the key. Integers are numbers without fraction and exponent: 3.0 is refused.
 Result<int64_t> GetInt(const Json& object, const char* key, int64_t min, int64_t max);
 Result<double> GetDouble(const Json& object, const char* key, double min, double max);
 Result<std::string> GetString(const Json& object, const char* key);
