@@ -1,0 +1,79 @@
+// What kind of network a model folder holds: HF's config.json, read, checked and made explicit.
+#ifndef KAKEYA_MODEL_CONFIG_H_
+#define KAKEYA_MODEL_CONFIG_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "format/json.h"
+
+namespace kakeya {
+
+enum class Architecture { kQwen3, kLlama };
+// "qwen3", "llama": HF's model_type.
+const char* NameOf(Architecture architecture);
+
+enum class RopeScaling {
+  kNone,
+  kLinear,  // every frequency divided by `factor`
+  kLlama3,  // frequencies divided by `factor` above a wavelength, kept below another, blended
+            // between
+};
+
+// Rotary embedding: dimension pair i of a head turns by position * theta^(-2 i / head_dim) radians,
+// the frequency then scaled as `scaling` says.
+struct RopeConfig {
+  double theta = 10000;
+  RopeScaling scaling = RopeScaling::kNone;
+  double factor = 1;
+  // kLlama3 only. Wavelengths above original_max_positions / low_freq_factor are divided by
+  // `factor`, those below original_max_positions / high_freq_factor are kept.
+  double low_freq_factor = 1;
+  double high_freq_factor = 4;
+  int64_t original_max_positions = 8192;
+};
+
+// Immutable after reading. Every number has been checked: sizes are positive and bounded,
+// num_heads is a multiple of num_kv_heads, head_dim is a multiple of 8 and at most 256.
+struct ModelConfig {
+  Architecture architecture = Architecture::kQwen3;
+  int vocab_size = 0;
+  int hidden_size = 0;
+  int intermediate_size = 0;
+  int num_layers = 0;
+  int num_heads = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
+  float rms_norm_eps = 1e-6f;
+  RopeConfig rope;
+  int64_t max_positions = 0;         // max_position_embeddings
+  bool tie_word_embeddings = false;  // lm_head is the embedding
+  bool qk_norm = false;              // RmsNorm over each head of q and k before the rotation
+  std::optional<int32_t> bos_token_id;
+  std::vector<int32_t> eos_token_ids;  // any of them ends a text; ascending; may be empty
+  std::string torch_dtype;             // as the file says it, for display; may be empty
+
+  int q_size() const { return num_heads * head_dim; }
+  int kv_size() const { return num_kv_heads * head_dim; }
+  // Columns of one row of the packed q, k, v projection.
+  int qkv_size() const { return q_size() + 2 * kv_size(); }
+  // Query heads per KV head.
+  int group_size() const { return num_heads / num_kv_heads; }
+};
+
+// Reads the config.json of transformers 4 (rope_theta, rope_scaling) and 5 (rope_parameters).
+// Errors, one line naming the key and its value: Unsupported for a network that this engine doesn't
+// compute (another model_type, sliding-window layers, biases, quantised weights, other rope types),
+// Corrupt for a file that contradicts itself or common sense.
+Result<ModelConfig> ParseModelConfig(const Json& config);
+
+// Reads DIR/config.json, and the eos_token_id of DIR/generation_config.json where that file exists:
+// its ids are added to config.json's. Errors name the file.
+Result<ModelConfig> LoadModelConfig(const std::string& dir);
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_MODEL_CONFIG_H_
