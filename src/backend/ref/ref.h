@@ -1,0 +1,25 @@
+// The scalar truth: every operator spelled as its contract in ops.h says, one element at a time.
+// For tests; slow on purpose.
+#ifndef KAKEYA_BACKEND_REF_REF_H_
+#define KAKEYA_BACKEND_REF_REF_H_
+
+#include <cstdint>
+#include <span>
+
+#include "backend/ops.h"
+
+namespace kakeya::ref {
+
+void MatMul(const float* x, int rows, const PackedMatrix& w, float* out);
+void EmbedRows(const PackedMatrix& table, std::span<const int32_t> ids, float* out);
+void RmsNorm(const float* x, const float* weight, float eps, int rows, int dim, float* out);
+void Rope(float* x, int rows, int heads, int head_dim, const float* cos, const float* sin);
+void SwiGlu(const float* gate, const float* up, int64_t n, float* out);
+void AddInPlace(float* x, const float* y, int64_t n);
+void StoreKv(const float* k, const float* v, int rows, int kv_heads, int head_dim, DType kv_dtype,
+             void* page, int first_slot);
+void Attention(const AttentionArgs& args);
+
+}  // namespace kakeya::ref
+
+#endif  // KAKEYA_BACKEND_REF_REF_H_

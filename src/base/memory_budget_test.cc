@@ -1,0 +1,93 @@
+#include "base/memory_budget.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace kakeya {
+namespace {
+
+TEST(MemoryBudget, CountsWhatIsAliveByTag) {
+  MemoryBudget budget;
+  auto kv = budget.Allocate(MemoryTag::kKv, 100, "kv");
+  auto scratch = budget.Allocate(MemoryTag::kScratch, 50, "scratch");
+  ASSERT_TRUE(kv.ok() && scratch.ok());
+  EXPECT_EQ(150u, budget.used());
+  EXPECT_EQ(100u, budget.used(MemoryTag::kKv));
+  EXPECT_EQ(50u, budget.used(MemoryTag::kScratch));
+  kv->Free();
+  EXPECT_EQ(0u, kv->size());
+  EXPECT_EQ(50u, budget.used());
+  EXPECT_EQ(100u, budget.peak(MemoryTag::kKv));
+  EXPECT_EQ(0u, budget.used(MemoryTag::kKv));
+}
+
+TEST(MemoryBudget, BuffersAreAlignedAndUsable) {
+  MemoryBudget budget;
+  for (const size_t bytes : {0u, 1u, 63u, 4096u}) {
+    auto buffer = budget.Allocate(MemoryTag::kScratch, bytes, "buffer");
+    ASSERT_TRUE(buffer.ok());
+    EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(buffer->data()) % 64);
+    for (size_t i = 0; i < bytes; ++i) buffer->data()[i] = std::byte{7};
+  }
+  EXPECT_EQ(0u, budget.used());
+}
+
+TEST(MemoryBudget, RefusesWhatDoesNotFitAndNamesIt) {
+  MemoryBudget budget(100);
+  auto first = budget.Allocate(MemoryTag::kKv, 60, "first");
+  ASSERT_TRUE(first.ok());
+  const auto second = budget.Allocate(MemoryTag::kKv, 41, "page table");
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(StatusCode::kResourceExhausted, second.status().code());
+  EXPECT_NE(std::string::npos, second.status().message().find("page table"));
+  EXPECT_EQ(60u, budget.used());
+  EXPECT_TRUE(budget.Allocate(MemoryTag::kKv, 40, "fits").ok());
+}
+
+TEST(MemoryBudget, RefusalBySystemLeavesTheCountUnchanged) {
+  MemoryBudget budget;
+  const auto huge = budget.Allocate(MemoryTag::kWeights, SIZE_MAX / 4, "weights");
+  ASSERT_FALSE(huge.ok());
+  EXPECT_EQ(StatusCode::kResourceExhausted, huge.status().code());
+  EXPECT_EQ(0u, budget.used());
+  EXPECT_EQ(0u, budget.peak(MemoryTag::kWeights));
+}
+
+TEST(MemoryBudget, MovedBuffersFreeOnce) {
+  MemoryBudget budget;
+  auto made = budget.Allocate(MemoryTag::kKv, 10, "a");
+  ASSERT_TRUE(made.ok());
+  Buffer a = std::move(made).value();
+  Buffer b = std::move(a);
+  EXPECT_EQ(10u, budget.used());
+  auto other = budget.Allocate(MemoryTag::kKv, 20, "b");
+  ASSERT_TRUE(other.ok());
+  b = std::move(other).value();  // frees the 10
+  EXPECT_EQ(20u, budget.used());
+  b.Free();
+  b.Free();
+  EXPECT_EQ(0u, budget.used());
+}
+
+TEST(MemoryBudget, CountsFromManyThreads) {
+  MemoryBudget budget(1000);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&budget] {
+      for (int i = 0; i < 500; ++i) {
+        const auto buffer = budget.Allocate(MemoryTag::kHistory, 100, "piece");
+        EXPECT_TRUE(buffer.ok());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(0u, budget.used());
+  EXPECT_GE(budget.peak(MemoryTag::kHistory), 100u);
+  EXPECT_LE(budget.peak(MemoryTag::kHistory), 400u);
+}
+
+}  // namespace
+}  // namespace kakeya
