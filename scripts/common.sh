@@ -1,0 +1,79 @@
+# Shared by the scripts beside it; sourced, never run.
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+LOGS="$ROOT/build/logs"
+# $JOBS commands at a time: every core, unless the caller says otherwise.
+JOBS="${JOBS:-$(nproc 2>/dev/null || echo 2)}"
+
+say() { printf '%s\n' "$*"; }
+
+# packages_in FILE [quick]: the names in a package list; with `quick` only the lines marked so.
+packages_in() {
+  local lines
+  lines="$(grep -v '^#' "$1")"
+  if [ "${2:-}" = quick ]; then lines="$(printf '%s\n' "$lines" | grep '# quick' || true)"; fi
+  printf '%s\n' "$lines" | sed 's/#.*//' | tr -d ' \t' | sed '/^$/d'
+}
+
+# install_packages NAME...: installs those that are missing. Exits 2, naming them, where it can't.
+install_packages() {
+  local missing=() name as_root=()
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    # Another system: what matters is whether the tools are there; CMake then names a missing library.
+    if command -v cmake >/dev/null && command -v ninja >/dev/null && command -v pkg-config >/dev/null; then
+      say "This is not Debian or Ubuntu: assuming that the equivalents of these packages are installed: $*"
+      return 0
+    fi
+    say "This is not Debian or Ubuntu. Please install the equivalents of these packages: $*" >&2
+    exit 2
+  fi
+  for name in "$@"; do
+    dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+  done
+  if [ ${#missing[@]} -eq 0 ]; then return 0; fi
+  if [ "$(id -u)" -ne 0 ]; then
+    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+      as_root=(sudo -n)
+    else
+      say "Missing packages, and no rights to install them. Please run: apt-get install ${missing[*]}" >&2
+      exit 2
+    fi
+  fi
+  if ! step "Install ${#missing[@]} packages: ${missing[*]}" install-packages \
+      apt_install "${missing[@]}"; then
+    say "Could not install: ${missing[*]}" >&2
+    exit 2
+  fi
+}
+
+apt_install() {
+  "${as_root[@]}" apt-get update -q &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+}
+
+# step TITLE LOG COMMAND...: runs the command with its output in build/logs/LOG.log, prints one line with the seconds
+# it took, and the end of the log when it fails. Returns the command's status.
+step() {
+  local title="$1" log="$LOGS/$2.log" begin status=0
+  shift 2
+  mkdir -p "$LOGS"
+  begin=$SECONDS
+  if [ -t 1 ]; then printf '%s ...\r' "$title"; fi
+  "$@" >"$log" 2>&1 || status=$?
+  if [ $status -eq 0 ]; then
+    printf '[%4d s] %s\n' $((SECONDS - begin)) "$title"
+  else
+    printf '[%4d s] FAILED (%d): %s\n' $((SECONDS - begin)) $status "$title"
+    tail -n 60 "$log" | sed 's/^/    /'
+    say "    (whole log: ${log#"$ROOT"/})"
+  fi
+  return $status
+}
+
+# build_preset PRESET FOLDER: configures and builds one CMake preset, with ccache where there is one.
+build_preset() {
+  local launcher=()
+  if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  step "Configure $1" "configure-$1" cmake -S "$ROOT" --preset "$1" "${launcher[@]}" &&
+    step "Build $1 ($JOBS jobs)" "build-$1" cmake --build "$ROOT/$2" -j "$JOBS"
+}
