@@ -1,0 +1,83 @@
+#include "model/attention.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace kakeya {
+namespace {
+
+// qkv (rows, q_dim + 2 * kv_dim) apart into q, k and v, each with its rows side by side.
+void Split(const float* qkv, int rows, int64_t q_dim, int64_t kv_dim, float* q, float* k,
+           float* v) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* in = qkv + row * (q_dim + 2 * kv_dim);
+    std::copy_n(in, q_dim, q + row * q_dim);
+    std::copy_n(in + q_dim, kv_dim, k + row * kv_dim);
+    std::copy_n(in + q_dim + kv_dim, kv_dim, v + row * kv_dim);
+  }
+}
+
+// One softmax per query over what the policy lets it see. The block is taken in pieces of the
+// staging area's size: a bounded cache then needs room for one piece only, however long the block
+// is, and each piece finds in the cache just what its queries see.
+void AttendInPieces(const OpContext& context, const ModelConfig& config, int layer,
+                    int64_t first_position, int rows, const float* k, const float* v,
+                    KvCache* cache, Workspace* workspace) {
+  const int64_t q_dim = int64_t{config.num_heads} * config.head_dim;
+  const int64_t kv_dim = int64_t{config.num_kv_heads} * config.head_dim;
+  std::array<int64_t, kStaging> window_begin;
+  for (int done = 0; done < rows; done += kStaging) {
+    const int piece = std::min(kStaging, rows - done);
+    const int64_t position = first_position + done;
+    cache->Write(context, layer, position, piece, k + done * kv_dim, v + done * kv_dim);
+    for (int i = 0; i < piece; ++i) window_begin[i] = WindowBegin(cache->policy(), position + i);
+    Attention(context, {.q = workspace->q.as<float>() + done * q_dim,
+                        .out = workspace->context.as<float>() + done * q_dim,
+                        .rows = piece,
+                        .heads = config.num_heads,
+                        .kv_heads = config.num_kv_heads,
+                        .head_dim = config.head_dim,
+                        .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
+                        .kv_dtype = cache->shape().dtype,
+                        .pages = cache->View(layer, position, piece),
+                        .first_position = position,
+                        .sink = cache->policy().sink,
+                        .window_begin = {window_begin.data(), static_cast<size_t>(piece)}});
+  }
+}
+
+}  // namespace
+
+void AttentionBlock(const OpContext& context, const ModelConfig& config,
+                    const LayerWeights& weights, int layer, int64_t first_position, int rows,
+                    KvCache* cache, Workspace* workspace) {
+  const int64_t q_dim = int64_t{config.num_heads} * config.head_dim;
+  const int64_t kv_dim = int64_t{config.num_kv_heads} * config.head_dim;
+  float* hidden = workspace->hidden.as<float>();
+  float* normed = workspace->normed.as<float>();
+  float* q = workspace->q.as<float>();
+  float* k = workspace->kv.as<float>();
+  float* v = k + rows * kv_dim;
+  const float* cos = workspace->cos.as<float>();
+  const float* sin = workspace->sin.as<float>();
+
+  RmsNorm(context, hidden, weights.attn_norm.as<float>(), config.rms_norm_eps, rows,
+          config.hidden_size, normed);
+  MatMul(context, normed, rows, weights.qkv, workspace->qkv.as<float>());
+  Split(workspace->qkv.as<float>(), rows, q_dim, kv_dim, q, k, v);
+  if (config.qk_norm) {
+    const float eps = config.rms_norm_eps;
+    RmsNorm(context, q, weights.q_norm.as<float>(), eps, rows * config.num_heads, config.head_dim,
+            q);
+    RmsNorm(context, k, weights.k_norm.as<float>(), eps, rows * config.num_kv_heads,
+            config.head_dim, k);
+  }
+  Rope(context, q, rows, config.num_heads, config.head_dim, cos, sin);
+  Rope(context, k, rows, config.num_kv_heads, config.head_dim, cos, sin);
+  AttendInPieces(context, config, layer, first_position, rows, k, v, cache, workspace);
+  MatMul(context, workspace->context.as<float>(), rows, weights.o, normed);
+  AddInPlace(context, hidden, normed, int64_t{rows} * config.hidden_size);
+}
+
+}  // namespace kakeya

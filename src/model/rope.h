@@ -1,0 +1,25 @@
+// Rotary position embedding (Su et al. 2021): frequencies, their scaling, and the tables of a
+// block.
+#ifndef KAKEYA_MODEL_ROPE_H_
+#define KAKEYA_MODEL_ROPE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "model/config.h"
+
+namespace kakeya {
+
+// (head_dim / 2) frequencies theta^(-2i / head_dim), after the config's scaling (linear, or
+// Llama 3.1's by wavelength).
+std::vector<float> RopeFrequencies(const ModelConfig& config);
+
+// cos and sin (rows, frequencies.size()) of position * frequency for the positions [first, first +
+// rows). The angle is rounded to F32, as the reference implementation does; its sine is not
+// computed in less than F64.
+void RopeTables(const std::vector<float>& frequencies, int64_t first, int64_t rows, float* cos,
+                float* sin);
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_MODEL_ROPE_H_
