@@ -198,6 +198,10 @@ Result<Json> ParseJson(std::string_view text, const JsonLimits& limits) try {
     return ResourceExhausted("{} bytes of JSON, more than the limit of {}", text.size(),
                              limits.max_bytes);
   }
+  // The library takes a zero byte for the end of the text, and would let anything follow it.
+  if (const size_t zero = text.find('\0'); zero != text.npos) {
+    return Corrupt("byte {}: a zero byte", zero);
+  }
   const char* seen = text.data();
   Builder builder(limits, text.data(), &seen);
   const char* end = text.data() + text.size();

@@ -70,8 +70,8 @@ struct ModelConfig {
 // Corrupt for a file that contradicts itself or common sense.
 Result<ModelConfig> ParseModelConfig(const Json& config);
 
-// Reads DIR/config.json, and the eos_token_id of DIR/generation_config.json where that file exists:
-// its ids are added to config.json's. Errors name the file.
+// Reads DIR/config.json. Where DIR/generation_config.json names an eos_token_id, that one holds
+// instead of config.json's, as in HF's generate(). Errors name the file.
 Result<ModelConfig> LoadModelConfig(const std::string& dir);
 
 }  // namespace kakeya

@@ -1,0 +1,249 @@
+#include "model/config.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "format/quote.h"
+
+namespace kakeya {
+namespace {
+
+// Far above any published dense model, far below where products of two would wrap an int.
+constexpr int kMaxVocab = 1 << 22;
+constexpr int kMaxHidden = 1 << 16;
+constexpr int kMaxIntermediate = 1 << 20;
+constexpr int kMaxLayers = 1024;
+constexpr int kMaxHeads = 1024;
+constexpr int kMaxHeadDim = 256;
+constexpr int kHeadDimMultiple = 8;
+constexpr int64_t kMaxPositions = int64_t{1} << 30;
+
+// A member of a small config object, shortened for a message.
+std::string Shown(const Json& value) { return Printable(value.dump(), 60); }
+
+// Reads one key into an int field; a missing key keeps the field when `optional`.
+Status ReadSize(const Json& config, const char* key, int max, bool optional, int* out) {
+  KAKEYA_ASSIGN_OR_RETURN(const auto value, FindInt(config, key, 1, max));
+  if (!value && !optional) return Corrupt("key '{}' is missing", key);
+  if (value) *out = static_cast<int>(*value);
+  return OkStatus();
+}
+
+Result<Architecture> ReadArchitecture(const Json& config) {
+  KAKEYA_ASSIGN_OR_RETURN(const std::string type, GetString(config, "model_type"));
+  Architecture architecture;
+  if (type == "qwen3") {
+    architecture = Architecture::kQwen3;
+  } else if (type == "llama") {
+    architecture = Architecture::kLlama;
+  } else {
+    return Unsupported("model_type {} is not supported (supported: qwen3, llama)",
+                       Quoted(type, 40));
+  }
+  KAKEYA_ASSIGN_OR_RETURN(const Json* classes, FindArray(config, "architectures"));
+  if (classes == nullptr || classes->empty()) return architecture;
+  const char* wanted =
+      architecture == Architecture::kQwen3 ? "Qwen3ForCausalLM" : "LlamaForCausalLM";
+  for (const Json& name : *classes) {
+    if (name == wanted) return architecture;
+  }
+  return Unsupported(
+      "architectures {} is not supported (supported: Qwen3ForCausalLM, "
+      "LlamaForCausalLM)",
+      Shown(*classes));
+}
+
+// Keys that would make the network compute something else than this engine does.
+Status RefuseOtherNetworks(const Json& config) {
+  for (const char* key : {"use_sliding_window", "attention_bias", "mlp_bias"}) {
+    KAKEYA_ASSIGN_OR_RETURN(const auto on, FindBool(config, key));
+    if (on.value_or(false)) return Unsupported("{} true is not supported", key);
+  }
+  KAKEYA_ASSIGN_OR_RETURN(const Json* layer_types, FindArray(config, "layer_types"));
+  if (layer_types != nullptr) {
+    for (size_t i = 0; i < layer_types->size(); ++i) {
+      const Json& type = (*layer_types)[i];
+      if (type != "full_attention") {
+        return Unsupported("layer_types[{}] {} is not supported (supported: full_attention)", i,
+                           Shown(type));
+      }
+    }
+  }
+  KAKEYA_ASSIGN_OR_RETURN(const Json* quantization, FindObject(config, "quantization_config"));
+  if (quantization != nullptr) {
+    const Json method = quantization->value("quant_method", Json("unnamed"));
+    return Unsupported("quantization_config with method {} is not supported", Shown(method));
+  }
+  KAKEYA_ASSIGN_OR_RETURN(const auto activation, FindString(config, "hidden_act"));
+  if (activation.value_or("silu") != "silu") {
+    return Unsupported("hidden_act {} is not supported (supported: silu)", Quoted(*activation, 40));
+  }
+  return OkStatus();
+}
+
+Status ReadLlama3Scaling(const Json& config, const Json& rope, ModelConfig* out) {
+  RopeConfig* r = &out->rope;
+  KAKEYA_ASSIGN_OR_RETURN(r->low_freq_factor, GetDouble(rope, "low_freq_factor", 1e-6, 1e6));
+  KAKEYA_ASSIGN_OR_RETURN(r->high_freq_factor, GetDouble(rope, "high_freq_factor", 1e-6, 1e6));
+  if (r->high_freq_factor <= r->low_freq_factor) {
+    return Corrupt("high_freq_factor {} must be greater than low_freq_factor {}",
+                   r->high_freq_factor, r->low_freq_factor);
+  }
+  // As the reference implementation: the outer key first, then the inner one, then the context.
+  constexpr char kKey[] = "original_max_position_embeddings";
+  KAKEYA_ASSIGN_OR_RETURN(const auto outer, FindInt(config, kKey, 1, kMaxPositions));
+  KAKEYA_ASSIGN_OR_RETURN(const auto inner, FindInt(rope, kKey, 1, kMaxPositions));
+  r->original_max_positions = outer ? *outer : inner.value_or(out->max_positions);
+  return OkStatus();
+}
+
+// transformers 4 keeps theta outside and the rest in rope_scaling (its type under "rope_type",
+// older files "type"); transformers 5 keeps all in rope_parameters.
+Status ReadRope(const Json& config, ModelConfig* out) {
+  KAKEYA_ASSIGN_OR_RETURN(const Json* rope, FindObject(config, "rope_scaling"));
+  if (rope == nullptr || rope->empty()) {
+    KAKEYA_ASSIGN_OR_RETURN(rope, FindObject(config, "rope_parameters"));
+  }
+  constexpr double kSmallest = std::numeric_limits<double>::min();
+  KAKEYA_ASSIGN_OR_RETURN(auto theta, FindDouble(config, "rope_theta", kSmallest, 1e15));
+  KAKEYA_ASSIGN_OR_RETURN(auto partial, FindDouble(config, "partial_rotary_factor", 0, 1));
+  std::string type = "default";
+  if (rope != nullptr) {
+    KAKEYA_ASSIGN_OR_RETURN(const auto inner, FindDouble(*rope, "rope_theta", kSmallest, 1e15));
+    if (inner) theta = inner;
+    KAKEYA_ASSIGN_OR_RETURN(const auto inner_partial,
+                            FindDouble(*rope, "partial_rotary_factor", 0, 1));
+    if (inner_partial) partial = inner_partial;
+    KAKEYA_ASSIGN_OR_RETURN(const auto old_type, FindString(*rope, "type"));
+    KAKEYA_ASSIGN_OR_RETURN(const auto new_type, FindString(*rope, "rope_type"));
+    type = new_type.value_or(old_type.value_or(type));
+  }
+  if (partial.value_or(1) != 1) {
+    return Unsupported("partial_rotary_factor {} is not supported (supported: 1)", *partial);
+  }
+  out->rope.theta = theta.value_or(out->rope.theta);
+  if (type == "default") return OkStatus();
+  if (type != "linear" && type != "llama3") {
+    return Unsupported("rope_type {} is not supported (supported: default, linear, llama3)",
+                       Quoted(type, 40));
+  }
+  KAKEYA_ASSIGN_OR_RETURN(out->rope.factor, GetDouble(*rope, "factor", 1, 1e6));
+  out->rope.scaling = type == "linear" ? RopeScaling::kLinear : RopeScaling::kLlama3;
+  return type == "linear" ? OkStatus() : ReadLlama3Scaling(config, *rope, out);
+}
+
+Status ReadSizes(const Json& config, ModelConfig* out) {
+  KAKEYA_RETURN_IF_ERROR(ReadSize(config, "vocab_size", kMaxVocab, false, &out->vocab_size));
+  KAKEYA_RETURN_IF_ERROR(ReadSize(config, "hidden_size", kMaxHidden, false, &out->hidden_size));
+  KAKEYA_RETURN_IF_ERROR(
+      ReadSize(config, "intermediate_size", kMaxIntermediate, false, &out->intermediate_size));
+  KAKEYA_RETURN_IF_ERROR(
+      ReadSize(config, "num_hidden_layers", kMaxLayers, false, &out->num_layers));
+  KAKEYA_RETURN_IF_ERROR(
+      ReadSize(config, "num_attention_heads", kMaxHeads, false, &out->num_heads));
+  out->num_kv_heads = out->num_heads;
+  KAKEYA_RETURN_IF_ERROR(
+      ReadSize(config, "num_key_value_heads", kMaxHeads, true, &out->num_kv_heads));
+  if (out->num_heads % out->num_kv_heads != 0) {
+    return Corrupt("num_attention_heads {} is not a multiple of num_key_value_heads {}",
+                   out->num_heads, out->num_kv_heads);
+  }
+  KAKEYA_ASSIGN_OR_RETURN(const auto head_dim, FindInt(config, "head_dim", 1, kMaxHidden));
+  if (head_dim) {
+    out->head_dim = static_cast<int>(*head_dim);
+  } else if (out->architecture == Architecture::kQwen3) {
+    out->head_dim = 128;
+  } else if (out->hidden_size % out->num_heads != 0) {
+    return Corrupt(
+        "hidden_size {} is not a multiple of num_attention_heads {}, and head_dim is "
+        "missing",
+        out->hidden_size, out->num_heads);
+  } else {
+    out->head_dim = out->hidden_size / out->num_heads;
+  }
+  if (out->head_dim > kMaxHeadDim || out->head_dim % kHeadDimMultiple != 0) {
+    return Unsupported("head_dim {} is not supported (supported: multiples of {} up to {})",
+                       out->head_dim, kHeadDimMultiple, kMaxHeadDim);
+  }
+  return OkStatus();
+}
+
+// A token id, or a list of them; absent keys and nulls give an empty list.
+Result<std::vector<int32_t>> ReadTokenIds(const Json& config, const char* key, int vocab_size) {
+  std::vector<int32_t> ids;
+  const auto it = config.find(key);
+  if (it == config.end() || it->is_null()) return ids;
+  const Json list = it->is_array() ? *it : Json::array({*it});
+  for (const Json& id : list) {
+    const Json member = {{key, id}};
+    KAKEYA_ASSIGN_OR_RETURN(const int64_t value, GetInt(member, key, 0, vocab_size - 1));
+    ids.push_back(static_cast<int32_t>(value));
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+Status ReadSpecialTokens(const Json& config, ModelConfig* out) {
+  KAKEYA_ASSIGN_OR_RETURN(const auto bos, FindInt(config, "bos_token_id", 0, out->vocab_size - 1));
+  if (bos) out->bos_token_id = static_cast<int32_t>(*bos);
+  KAKEYA_ASSIGN_OR_RETURN(out->eos_token_ids,
+                          ReadTokenIds(config, "eos_token_id", out->vocab_size));
+  // What LlamaConfig means when it says nothing (a null is not nothing).
+  if (out->architecture == Architecture::kLlama && out->vocab_size > 2) {
+    if (!config.contains("bos_token_id")) out->bos_token_id = 1;
+    if (!config.contains("eos_token_id")) out->eos_token_ids = {2};
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+const char* NameOf(Architecture architecture) {
+  return architecture == Architecture::kQwen3 ? "qwen3" : "llama";
+}
+
+Result<ModelConfig> ParseModelConfig(const Json& config) {
+  ModelConfig out;
+  KAKEYA_ASSIGN_OR_RETURN(out.architecture, ReadArchitecture(config));
+  const bool is_qwen3 = out.architecture == Architecture::kQwen3;
+  out.qk_norm = is_qwen3;
+  KAKEYA_RETURN_IF_ERROR(RefuseOtherNetworks(config));
+  KAKEYA_RETURN_IF_ERROR(ReadSizes(config, &out));
+  KAKEYA_ASSIGN_OR_RETURN(const auto eps, FindDouble(config, "rms_norm_eps", 1e-30, 0.999));
+  if (eps) out.rms_norm_eps = static_cast<float>(*eps);
+  KAKEYA_ASSIGN_OR_RETURN(const auto positions,
+                          FindInt(config, "max_position_embeddings", 1, kMaxPositions));
+  out.max_positions = positions.value_or(is_qwen3 ? 32768 : 2048);
+  KAKEYA_RETURN_IF_ERROR(ReadRope(config, &out));
+  KAKEYA_ASSIGN_OR_RETURN(const auto tied, FindBool(config, "tie_word_embeddings"));
+  out.tie_word_embeddings = tied.value_or(false);
+  KAKEYA_RETURN_IF_ERROR(ReadSpecialTokens(config, &out));
+  KAKEYA_ASSIGN_OR_RETURN(const auto old_dtype, FindString(config, "torch_dtype"));
+  KAKEYA_ASSIGN_OR_RETURN(const auto dtype, FindString(config, "dtype"));
+  out.torch_dtype = Printable(dtype.value_or(old_dtype.value_or("")), 40);
+  return out;
+}
+
+Result<ModelConfig> LoadModelConfig(const std::string& dir) {
+  constexpr JsonLimits kLimits{.max_bytes = size_t{4} << 20};
+  const std::string path = dir + "/config.json";
+  KAKEYA_ASSIGN_OR_RETURN(const Json json, ReadJsonFile(path, kLimits));
+  Result<ModelConfig> config = ParseModelConfig(json);
+  if (!config.ok()) return config.status().WithContext(path);
+
+  const std::string generation_path = dir + "/generation_config.json";
+  struct stat info;
+  if (::stat(generation_path.c_str(), &info) != 0) return config;
+  KAKEYA_ASSIGN_OR_RETURN(const Json generation, ReadJsonFile(generation_path, kLimits));
+  if (!generation.is_object()) return Corrupt("{}: not an object", generation_path);
+  auto ids = ReadTokenIds(generation, "eos_token_id", config->vocab_size);
+  if (!ids.ok()) return ids.status().WithContext(generation_path);
+  if (!ids->empty()) config->eos_token_ids = *std::move(ids);
+  return config;
+}
+
+}  // namespace kakeya
