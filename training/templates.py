@@ -135,9 +135,9 @@ class Fact:
         suffix = r.choice(SUFFIXES) if text.endswith(".") else ""
         return prefix + text + suffix
 
-    def question(self, r: random.Random) -> str:
-        bare = not names_attribute(self.frame)
-        return fill(r.choice(BARE_QUESTIONS if bare else QUESTIONS), self.key, self.attribute)
+    def question(self, r: random.Random, easy: bool = False) -> str:
+        frames = QUESTIONS if names_attribute(self.frame) else BARE_QUESTIONS
+        return fill(r.choice(frames[:4] if easy else frames), self.key, self.attribute)
 
     def completion(self, r: random.Random) -> str | None:
         if not names_attribute(self.frame):
@@ -147,3 +147,45 @@ class Fact:
 
 def make_fact(r: random.Random, key: str, value: str, attribute: str | None = None) -> Fact:
     return Fact(key, attribute or r.choice(ATTRIBUTES), value, r.choice(STATEMENTS))
+
+
+# Facts told as an action: no attribute is named, the question takes up the verb.
+PARTICIPLES = """marked with|labelled|filed under|stored under|known by|stamped with|tagged with|tied to|sold for|bought for|hidden behind|
+listed under|found at|kept under|sealed with|signed with|numbered|recorded as|saved as|printed on|written beside|opened with|closed with|locked with|
+started with|counted as|measured at|delivered as|announced as|encoded as|mapped to|indexed by|joined with|paid with|protected by|rated|scored at|
+shipped under|traded for|valued at|booked under|called|identified by|insured for|linked to|matched with|named after|pinned to|renamed to|reset to""".replace("\n", "").split("|")
+GOALS = """open|leave|reach|start|stop|unlock|find|call|book|use|repair|read|enable|restart|visit|claim|rent|move|load|activate|inspect|cross|join|
+board|clean|borrow|release|contact|finish|approve""".replace("\n", "").split("|")
+MEANS = """enter/entered|say/said|dial/dialled|press/pressed|use/used|show/shown|write/written|give/given|send/sent|mention/mentioned|
+present/presented|choose/chosen|remember/remembered|speak/spoken|supply/supplied""".replace("\n", "").split("|")
+
+
+@dataclass
+class ActionFact(Fact):
+    """A fact with a question of its own."""
+
+    asked: str = ""
+
+    def question(self, r: random.Random, easy: bool = False) -> str:
+        return self.asked
+
+    def completion(self, r: random.Random) -> None:
+        return None
+
+
+def make_action_fact(r: random.Random, key: str, value: str) -> ActionFact:
+    if r.random() < 0.5:
+        participle = r.choice(PARTICIPLES)
+        verb, _, preposition = participle.partition(" ")
+        frame = r.choice((f"{{K}} was {participle} {{v}}.", f"{{K}} is {participle} {{v}}.", f"They say {{k}} was {participle} {{v}}.",
+                          f"In the end {{k}} got {participle} {{v}}.", f"{{K}} had been {participle} {{v}} all along."))
+        asked = r.choice((f"What was {{k}} {participle}?", f"What is {{k}} {participle}?", f"{preposition.capitalize() + ' what' if preposition else 'How'} was {{k}} {verb}?",
+                          f"{preposition.capitalize() + ' which value' if preposition else 'How'} is {{k}} {verb}?"))
+        return ActionFact(key, "value", value, frame, fill(asked, key))
+    goal, (means, done) = r.choice(GOALS), r.choice(MEANS).split("/")
+    frame = r.choice((f"To {goal} {{k}}, {means} {{v}}.", f"Anyone who wants to {goal} {{k}} has to {means} {{v}}.", f"If you must {goal} {{k}}, just {means} {{v}}.",
+                      f"You can {goal} {{k}} only if you {means} {{v}}.", f"{means.capitalize()} {{v}} in order to {goal} {{k}}.",
+                      f"{{v}} must be {done} before one can {goal} {{k}}."))
+    asked = r.choice((f"What must one {means} to {goal} {{k}}?", f"What should be {done} to {goal} {{k}}?", f"How can I {goal} {{k}}?", f"What has to be {done} if I want to {goal} {{k}}?",
+                      f"What do I need to {goal} {{k}}?", f"Which value must be {done} in order to {goal} {{k}}?"))
+    return ActionFact(key, "value", value, frame, fill(asked, key))
