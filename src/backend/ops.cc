@@ -2,53 +2,55 @@
 
 #include <cassert>
 
+#include "backend/cpu/cpu.h"
 #include "backend/ref/ref.h"
 
 namespace kakeya {
 
 void MatMul(const OpContext& context, const float* x, int rows, const PackedMatrix& w, float* out) {
-  (void)context;
-  ref::MatMul(x, rows, w, out);
+  if (context.device == Device::kRef) return ref::MatMul(x, rows, w, out);
+  cpu::MatMul(context.pool, x, rows, w, out);
 }
 
 void EmbedRows(const OpContext& context, const PackedMatrix& table, std::span<const int32_t> ids,
                float* out) {
-  (void)context;
-  ref::EmbedRows(table, ids, out);
+  if (context.device == Device::kRef) return ref::EmbedRows(table, ids, out);
+  cpu::EmbedRows(table, ids, out);
 }
 
 void RmsNorm(const OpContext& context, const float* x, const float* weight, float eps, int rows,
              int dim, float* out) {
-  (void)context;
-  ref::RmsNorm(x, weight, eps, rows, dim, out);
+  if (context.device == Device::kRef) return ref::RmsNorm(x, weight, eps, rows, dim, out);
+  cpu::RmsNorm(context.pool, x, weight, eps, rows, dim, out);
 }
 
 void Rope(const OpContext& context, float* x, int rows, int heads, int head_dim, const float* cos,
           const float* sin) {
-  (void)context;
-  ref::Rope(x, rows, heads, head_dim, cos, sin);
+  if (context.device == Device::kRef) return ref::Rope(x, rows, heads, head_dim, cos, sin);
+  cpu::Rope(context.pool, x, rows, heads, head_dim, cos, sin);
 }
 
 void SwiGlu(const OpContext& context, const float* gate, const float* up, int64_t n, float* out) {
-  (void)context;
-  ref::SwiGlu(gate, up, n, out);
+  if (context.device == Device::kRef) return ref::SwiGlu(gate, up, n, out);
+  cpu::SwiGlu(context.pool, gate, up, n, out);
 }
 
 void AddInPlace(const OpContext& context, float* x, const float* y, int64_t n) {
-  (void)context;
-  ref::AddInPlace(x, y, n);
+  if (context.device == Device::kRef) return ref::AddInPlace(x, y, n);
+  cpu::AddInPlace(context.pool, x, y, n);
 }
 
 void StoreKv(const OpContext& context, const float* k, const float* v, int rows, int kv_heads,
              int head_dim, DType kv_dtype, void* page, int first_slot) {
   assert(first_slot >= 0 && first_slot + rows <= kChunk);
-  (void)context;
-  ref::StoreKv(k, v, rows, kv_heads, head_dim, kv_dtype, page, first_slot);
+  if (context.device == Device::kRef)
+    return ref::StoreKv(k, v, rows, kv_heads, head_dim, kv_dtype, page, first_slot);
+  cpu::StoreKv(context.pool, k, v, rows, kv_heads, head_dim, kv_dtype, page, first_slot);
 }
 
 void Attention(const OpContext& context, const AttentionArgs& args) {
-  (void)context;
-  ref::Attention(args);
+  if (context.device == Device::kRef) return ref::Attention(args);
+  cpu::Attention(context.pool, args);
 }
 
 }  // namespace kakeya

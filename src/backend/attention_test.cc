@@ -1,0 +1,298 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "backend/numerics.h"
+#include "backend/ops.h"
+#include "backend/ops_test_util.h"
+
+namespace kakeya {
+namespace {
+
+using test::AllPools;
+using test::BitEqual;
+using test::ForEachTarget;
+using test::RandomFloats;
+
+struct Shape {
+  int heads;
+  int kv_heads;
+  int head_dim;
+  DType dtype;
+};
+
+// K/V of a whole context in pages, made by StoreKv. Slots never written hold NaN.
+class Context {
+ public:
+  Context(const Shape& shape, int64_t length, std::mt19937* rng) : shape_(shape), length_(length) {
+    const int64_t width = int64_t{shape.kv_heads} * shape.head_dim;
+    k_ = RandomFloats(length * width, rng);
+    v_ = RandomFloats(length * width, rng);
+    const size_t page_bytes =
+        static_cast<size_t>(PageElements(shape.kv_heads, shape.head_dim)) * SizeOf(shape.dtype);
+    for (int64_t begin = 0; begin < length; begin += kChunk) {
+      storage_.emplace_back(page_bytes, std::byte{0xff});  // NaN in every type
+      const int rows = static_cast<int>(std::min<int64_t>(kChunk, length - begin));
+      StoreKv({Device::kRef, nullptr}, k_.data() + begin * width, v_.data() + begin * width, rows,
+              shape.kv_heads, shape.head_dim, shape.dtype, storage_.back().data(), 0);
+    }
+  }
+
+  // Pages that hold anything of [0, sink) or [begin, length).
+  std::vector<KvPage> Pages(int64_t sink, int64_t begin) const {
+    std::vector<KvPage> pages;
+    for (size_t i = 0; i < storage_.size(); ++i) {
+      const int64_t first = static_cast<int64_t>(i) * kChunk;
+      if (first < sink || first + kChunk > begin) {
+        pages.push_back({first, const_cast<std::byte*>(storage_[i].data())});
+      }
+    }
+    return pages;
+  }
+  // The stored (rounded) key or value.
+  double Key(int64_t position, int kv_head, int d) const {
+    return Stored(k_, position, kv_head, d);
+  }
+  double Value(int64_t position, int kv_head, int d) const {
+    return Stored(v_, position, kv_head, d);
+  }
+  const Shape& shape() const { return shape_; }
+
+ private:
+  double Stored(const std::vector<float>& from, int64_t position, int kv_head, int d) const {
+    const float value =
+        from[static_cast<size_t>((position * shape_.kv_heads + kv_head) * shape_.head_dim + d)];
+    uint32_t bits = 0;
+    numerics::Store(shape_.dtype, &bits, 0, value);
+    return numerics::Load(shape_.dtype, &bits, 0);
+  }
+
+  Shape shape_;
+  int64_t length_;
+  std::vector<float> k_;
+  std::vector<float> v_;
+  std::vector<std::vector<std::byte>> storage_;
+};
+
+// The rows [first_position, first_position + rows) over a context.
+struct Case {
+  int64_t first_position;
+  int rows;
+  int64_t sink = 0;
+  int64_t window = 0;  // tokens; 0 means full
+  std::vector<float> q;
+  std::vector<int64_t> begin;
+};
+
+Case MakeCase(const Shape& shape, int64_t first, int rows, int64_t sink, int64_t window,
+              std::mt19937* rng) {
+  Case out{first, rows, sink, window, {}, {}};
+  out.q = RandomFloats(int64_t{rows} * shape.heads * shape.head_dim, rng);
+  for (int r = 0; r < rows; ++r) {
+    const int64_t begin = window == 0 ? 0 : std::max<int64_t>(0, first + r - window + 1);
+    out.begin.push_back(begin / kChunk * kChunk);
+  }
+  return out;
+}
+
+std::vector<float> Attend(const OpContext& context, const Context& kv, const Case& c, int row,
+                          int rows) {
+  const Shape& shape = kv.shape();
+  const int64_t width = int64_t{shape.heads} * shape.head_dim;
+  std::vector<float> out(static_cast<size_t>(rows * width));
+  const std::vector<KvPage> pages = kv.Pages(c.begin[static_cast<size_t>(row)] > 0 ? c.sink : 0,
+                                             c.begin[static_cast<size_t>(row)]);
+  AttentionArgs args;
+  args.q = c.q.data() + row * width;
+  args.out = out.data();
+  args.rows = rows;
+  args.heads = shape.heads;
+  args.kv_heads = shape.kv_heads;
+  args.head_dim = shape.head_dim;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
+  args.kv_dtype = shape.dtype;
+  args.pages = pages;
+  args.first_position = c.first_position + row;
+  args.sink = c.sink;
+  args.window_begin = std::span(c.begin).subspan(static_cast<size_t>(row));
+  Attention(context, args);
+  return out;
+}
+
+const Shape kShapes[] = {
+    {2, 2, 16, DType::kF32},   {4, 2, 64, DType::kBF16}, {3, 1, 24, DType::kF16},
+    {8, 1, 128, DType::kBF16}, {1, 1, 8, DType::kBF16},  {7, 1, 80, DType::kF16},
+    {2, 1, 256, DType::kF32},
+};
+
+TEST(Attention, ReferenceAgreesWithANaiveSoftmax) {
+  std::mt19937 rng(1);
+  for (const Shape& shape : kShapes) {
+    const Context kv(shape, 700, &rng);
+    for (const auto& [sink, window] : {std::pair{0, 0}, {4, 100}, {70, 64}}) {
+      const Case c = MakeCase(shape, 690, 3, sink, window, &rng);
+      const std::vector<float> out = Attend({Device::kRef, nullptr}, kv, c, 0, c.rows);
+      for (int i = 0; i < c.rows * shape.heads; ++i) {
+        const int row = i / shape.heads;
+        const int kv_head = i % shape.heads / (shape.heads / shape.kv_heads);
+        const float* q = c.q.data() + i * shape.head_dim;
+        std::vector<double> sums(shape.head_dim, 0);
+        double total = 0;
+        for (int64_t p = 0; p <= c.first_position + row; ++p) {
+          if (p >= c.sink && p < c.begin[row]) continue;
+          double score = 0;
+          for (int d = 0; d < shape.head_dim; ++d) score += q[d] * kv.Key(p, kv_head, d);
+          const double weight = std::exp(score / std::sqrt(double(shape.head_dim)));
+          total += weight;
+          for (int d = 0; d < shape.head_dim; ++d) sums[d] += weight * kv.Value(p, kv_head, d);
+        }
+        for (int d = 0; d < shape.head_dim; ++d) {
+          ASSERT_NEAR(sums[d] / total, out[i * shape.head_dim + d], 2e-6);
+        }
+      }
+    }
+  }
+}
+
+// Full, windowed and sink + window visibility, decode and prefill, partial last pages whose other
+// slots are NaN.
+TEST(Attention, EqualsReferenceOnEveryTargetAndThreadCount) {
+  std::mt19937 rng(2);
+  for (const Shape& shape : kShapes) {
+    const Context kv(shape, 1200, &rng);
+    const int64_t lengths[][2] = {{0, 1},   {0, 70},  {63, 1},   {64, 2},
+                                  {130, 5}, {511, 3}, {1130, 70}};
+    for (const auto& [first, rows] : lengths) {
+      for (const auto& [sink, window] : {std::pair{0, 0}, {0, 64}, {4, 64}, {70, 200}}) {
+        const Case c = MakeCase(shape, first, static_cast<int>(rows), sink, window, &rng);
+        const std::vector<float> expected = Attend({Device::kRef, nullptr}, kv, c, 0, c.rows);
+        for (const float value : expected) ASSERT_FALSE(std::isnan(value));
+        ForEachTarget([&](const char* target) {
+          for (ThreadPool* pool : AllPools()) {
+            const std::vector<float> out = Attend({Device::kCpu, pool}, kv, c, 0, c.rows);
+            ASSERT_TRUE(BitEqual(expected.data(), out.data(), out.size()))
+                << target << " first " << first << " rows " << rows << " window " << window
+                << " head_dim " << shape.head_dim;
+          }
+        });
+      }
+    }
+  }
+}
+
+// More groups than one wave of split attention holds.
+TEST(Attention, LongDecodeEqualsReference) {
+  std::mt19937 rng(3);
+  const Shape shape{4, 2, 64, DType::kBF16};
+  const Context kv(shape, 20000, &rng);
+  const Case c = MakeCase(shape, 19990, 2, 4, 0, &rng);
+  const std::vector<float> expected = Attend({Device::kRef, nullptr}, kv, c, 0, 2);
+  ForEachTarget([&](const char* target) {
+    for (ThreadPool* pool : AllPools()) {
+      const std::vector<float> out = Attend({Device::kCpu, pool}, kv, c, 0, 2);
+      ASSERT_TRUE(BitEqual(expected.data(), out.data(), out.size())) << target;
+    }
+  });
+}
+
+TEST(Attention, ARowDoesNotDependOnItsNeighbours) {
+  std::mt19937 rng(4);
+  const Shape shape{4, 2, 64, DType::kBF16};
+  const Context kv(shape, 900, &rng);
+  const int64_t width = int64_t{shape.heads} * shape.head_dim;
+  for (const auto& [sink, window] : {std::pair{0, 0}, {4, 64}, {64, 128}}) {
+    const Case c = MakeCase(shape, 600, 300, sink, window, &rng);
+    ForEachTarget([&](const char* target) {
+      const OpContext context{Device::kCpu, AllPools()[1]};
+      const std::vector<float> whole = Attend(context, kv, c, 0, c.rows);
+      for (int row = 0; row < c.rows;) {
+        const int count = std::min<int>(c.rows - row, 1 + static_cast<int>(rng() % 40));
+        const std::vector<float> piece = Attend(context, kv, c, row, count);
+        ASSERT_TRUE(BitEqual(whole.data() + row * width, piece.data(), piece.size()))
+            << target << " rows " << row << " + " << count;
+        row += count;
+      }
+    });
+  }
+}
+
+// A window that still reaches back to position 0 is the full rule.
+TEST(Attention, WindowThatEvictsNothingEqualsFull) {
+  std::mt19937 rng(5);
+  const Shape shape{4, 2, 64, DType::kF16};
+  const Context kv(shape, 400, &rng);
+  Case full = MakeCase(shape, 350, 50, 0, 0, &rng);
+  Case window = full;
+  window.sink = 4;
+  window.window = 400;
+  const std::vector<float> a = Attend({Device::kCpu, nullptr}, kv, full, 0, 50);
+  const std::vector<float> b = Attend({Device::kCpu, nullptr}, kv, window, 0, 50);
+  EXPECT_TRUE(BitEqual(a.data(), b.data(), a.size()));
+}
+
+// What lies between sinks and window decides nothing, whether its pages are passed or not.
+TEST(Attention, UnseenPagesDecideNothing) {
+  std::mt19937 rng(6);
+  const Shape shape{4, 2, 64, DType::kBF16};
+  const Context kv(shape, 2000, &rng);
+  const Case c = MakeCase(shape, 1990, 1, 4, 64, &rng);
+  Case evicted = c;
+  const std::vector<float> few = Attend({Device::kCpu, nullptr}, kv, c, 0, 1);
+  AttentionArgs args;
+  std::vector<float> out(few.size());
+  const std::vector<KvPage> all = kv.Pages(2000, 0);
+  args.q = c.q.data();
+  args.out = out.data();
+  args.rows = 1;
+  args.heads = 4;
+  args.kv_heads = 2;
+  args.head_dim = 64;
+  args.scale = 0.125f;
+  args.pages = all;
+  args.first_position = c.first_position;
+  args.sink = c.sink;
+  args.window_begin = c.begin;
+  Attention({Device::kCpu, AllPools()[1]}, args);
+  EXPECT_TRUE(BitEqual(few.data(), out.data(), out.size()));
+}
+
+TEST(StoreKv, EqualsReferenceAndLeavesOtherSlotsAlone) {
+  std::mt19937 rng(7);
+  for (const Shape& shape : kShapes) {
+    const int64_t width = int64_t{shape.kv_heads} * shape.head_dim;
+    std::vector<float> k = RandomFloats(kChunk * width, &rng);
+    std::vector<float> v = RandomFloats(kChunk * width, &rng);
+    k[0] = NAN;
+    k[1] = INFINITY;
+    v[0] = 1e-7f;  // subnormal in F16
+    v[1] = 1e30f;
+    const size_t bytes =
+        static_cast<size_t>(PageElements(shape.kv_heads, shape.head_dim)) * SizeOf(shape.dtype);
+    for (const auto& [first, rows] : {std::pair{0, 64}, {0, 1}, {63, 1}, {17, 30}}) {
+      std::vector<std::byte> expected(bytes, std::byte{0x5a});
+      StoreKv({Device::kRef, nullptr}, k.data(), v.data(), rows, shape.kv_heads, shape.head_dim,
+              shape.dtype, expected.data(), first);
+      for (int64_t slot = 0; slot < kChunk; ++slot) {
+        const bool written = slot >= first && slot < first + rows;
+        uint32_t untouched = 0x5a5a5a5au;
+        const float value = numerics::Load(shape.dtype, expected.data(), 1 * kChunk + slot);
+        EXPECT_EQ(!written, value == numerics::Load(shape.dtype, &untouched, 0));
+      }
+      ForEachTarget([&](const char* target) {
+        for (ThreadPool* pool : AllPools()) {
+          std::vector<std::byte> page(bytes, std::byte{0x5a});
+          StoreKv({Device::kCpu, pool}, k.data(), v.data(), rows, shape.kv_heads, shape.head_dim,
+                  shape.dtype, page.data(), first);
+          ASSERT_EQ(0, std::memcmp(expected.data(), page.data(), bytes)) << target;
+        }
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace kakeya

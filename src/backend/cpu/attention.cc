@@ -1,0 +1,239 @@
+// Cuts attention into tasks. Long decodes have few queries and many pages: tasks are (tile of
+// queries, group of pages), their partials are merged afterwards. Prefill has many queries: a task
+// is a tile, and merges its groups as it goes. Both merge in the order of ops.h, so they agree to
+// the last bit.
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <vector>
+
+#include "backend/cpu/attention_tile.h"
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/attention.cc"
+#include <hwy/foreach_target.h>
+//
+#include <hwy/highway.h>
+
+#include "backend/cpu/attention_tile-inl.h"
+#include "backend/visibility.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace kakeya::cpu::HWY_NAMESPACE {
+
+// total += next, either may be empty.
+void MergeInto(const float* next, int head_dim, float* total) {
+  if (next[kPartialEmpty] != 0) return;
+  if (total[kPartialEmpty] != 0) {
+    std::memcpy(total, next, sizeof(float) * static_cast<size_t>(PartialSize(head_dim)));
+  } else {
+    MergePartial(next, head_dim, total);
+  }
+}
+
+// One chunk for the queries of a tile, merged into `partials`.
+template <typename T>
+void AttendChunk(const AttentionArgs& args, const AttentionTile& tile, const KvPage& page,
+                 const T* data, float* partials) {
+  const int group = args.heads / args.kv_heads;
+  const int size = PartialSize(args.head_dim);
+  ChunkQueries queries;
+  float* target[kTileQueries];
+  alignas(64) float chunk[kTileQueries][kMaxPartial];
+  for (int i = 0; i < tile.rows * group; ++i) {
+    const int row = tile.row + i / group;
+    const int slots = VisibleSlots(args, row, page.first_position);
+    if (slots == 0) continue;
+    const int head = tile.kv_head * group + i % group;
+    const int at = queries.count++;
+    queries.slots[at] = slots;
+    queries.q[at] = args.q + (int64_t{row} * args.heads + head) * args.head_dim;
+    // The first chunk of a group needs no merging: it is the group so far.
+    target[at] = partials + int64_t{i} * size;
+    queries.partial[at] = target[at][kPartialEmpty] != 0 ? target[at] : chunk[at];
+  }
+  const T* const keys = data + int64_t{2} * tile.kv_head * args.head_dim * kChunk;
+  const T* const values = keys + int64_t{args.head_dim} * kChunk;
+  for (int first = 0; first < queries.count;) {
+    const int left = queries.count - first;
+    const int passes = (left + kMaxPassQueries - 1) / kMaxPassQueries;
+    const int count = (left + passes - 1) / passes;
+    PassOf<kMaxPassQueries>(count, keys, values, args.head_dim, args.scale, first, &queries);
+    first += count;
+  }
+  for (int i = 0; i < queries.count; ++i) {
+    if (queries.partial[i] == target[i]) {
+      target[i][kPartialEmpty] = 0;
+    } else {
+      MergePartial(queries.partial[i], args.head_dim, target[i]);
+    }
+  }
+}
+
+// partials (queries of the tile, PartialSize) = attention over the pages [begin, end) of one group.
+void AttendGroup(const AttentionArgs& args, const AttentionTile& tile, size_t begin, size_t end,
+                 float* partials) {
+  const int queries = tile.rows * (args.heads / args.kv_heads);
+  const int size = PartialSize(args.head_dim);
+  for (int i = 0; i < queries; ++i) partials[int64_t{i} * size + kPartialEmpty] = 1;
+  for (size_t i = begin; i < end; ++i) {
+    const KvPage& page = args.pages[i];
+    WithElements(args.kv_dtype, page.data,
+                 [&](const auto* data) HWY_ATTR { AttendChunk(args, tile, page, data, partials); });
+  }
+}
+
+// out (head_dim) = the values of a complete partial divided by its sum.
+void Finish(const float* partial, int head_dim, float* out) {
+  const float inverse = 1.0f / partial[kPartialSum];
+  const float* const values = partial + kPartialValues;
+  const Vec scale = hn::Set(F(), inverse);
+  int d = 0;
+  for (; d + kVecLanes <= head_dim; d += kVecLanes) {
+    hn::StoreU(hn::Mul(LoadVec(values + d), scale), F(), out + d);
+  }
+  for (; d < head_dim; ++d) out[d] = values[d] * inverse;
+}
+
+}  // namespace kakeya::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace kakeya::cpu {
+namespace {
+
+HWY_EXPORT(MergeInto);
+HWY_EXPORT(AttendGroup);
+HWY_EXPORT(Finish);
+
+// Groups whose partials wait in scratch at the same time.
+constexpr size_t kWaveGroups = 16;
+// With at least this many tiles there is work for all threads without splitting the pages.
+constexpr int64_t kEnoughTiles = 16;
+
+// The cut of one call. Group g consists of the pages [group_begin[g], group_begin[g + 1]).
+struct Plan {
+  int rows_per_tile;
+  int64_t tiles_per_head;
+  int64_t tiles;
+  std::vector<size_t> group_begin;
+
+  size_t groups() const { return group_begin.size() - 1; }
+};
+
+void MakePlan(const AttentionArgs& args, Plan* plan) {
+  const int group = args.heads / args.kv_heads;
+  plan->rows_per_tile = std::max(1, kTileQueries / group);
+  plan->tiles_per_head = (args.rows + plan->rows_per_tile - 1) / plan->rows_per_tile;
+  plan->tiles = plan->tiles_per_head * args.kv_heads;
+  plan->group_begin.clear();
+  for (size_t i = 0; i < args.pages.size(); ++i) {
+    if (i == 0 ||
+        GroupOf(args.pages[i].first_position) != GroupOf(args.pages[i - 1].first_position)) {
+      plan->group_begin.push_back(i);
+    }
+  }
+  plan->group_begin.push_back(args.pages.size());
+}
+
+AttentionTile TileAt(const AttentionArgs& args, const Plan& plan, int64_t index) {
+  const int row = static_cast<int>(index % plan.tiles_per_head) * plan.rows_per_tile;
+  return {static_cast<int>(index / plan.tiles_per_head), row,
+          std::min(plan.rows_per_tile, args.rows - row)};
+}
+
+// Writes the output of query `i` of a tile from its complete partial.
+void WriteQuery(const AttentionArgs& args, const AttentionTile& tile, int i, const float* partial) {
+  const int group = args.heads / args.kv_heads;
+  const int64_t row = tile.row + i / group;
+  const int64_t head = int64_t{tile.kv_head} * group + i % group;
+  HWY_DYNAMIC_DISPATCH(Finish)
+  (partial, args.head_dim, args.out + (row * args.heads + head) * args.head_dim);
+}
+
+// Whether any row of the tile sees anything of the pages [begin, end).
+bool SeesAny(const AttentionArgs& args, const AttentionTile& tile, size_t begin, size_t end) {
+  for (size_t i = begin; i < end; ++i) {
+    for (int row = tile.row; row < tile.row + tile.rows; ++row) {
+      if (VisibleSlots(args, row, args.pages[i].first_position) > 0) return true;
+    }
+  }
+  return false;
+}
+
+void AttendWholeTile(const AttentionArgs& args, const Plan& plan, const AttentionTile& tile) {
+  const int queries = tile.rows * (args.heads / args.kv_heads);
+  const int size = PartialSize(args.head_dim);
+  alignas(64) float total[kTileQueries * kMaxPartial];
+  alignas(64) float group[kTileQueries * kMaxPartial];
+  for (int i = 0; i < queries; ++i) total[int64_t{i} * size + kPartialEmpty] = 1;
+  for (size_t g = 0; g < plan.groups(); ++g) {
+    const size_t begin = plan.group_begin[g];
+    const size_t end = plan.group_begin[g + 1];
+    if (!SeesAny(args, tile, begin, end)) continue;
+    HWY_DYNAMIC_DISPATCH(AttendGroup)(args, tile, begin, end, group);
+    for (int i = 0; i < queries; ++i) {
+      const int64_t at = int64_t{i} * size;
+      HWY_DYNAMIC_DISPATCH(MergeInto)(group + at, args.head_dim, total + at);
+    }
+  }
+  for (int i = 0; i < queries; ++i) WriteQuery(args, tile, i, total + int64_t{i} * size);
+}
+
+// Long contexts, few queries: groups in parallel, kWaveGroups at a time so that scratch stays
+// small.
+void AttendSplit(ThreadPool* pool, const AttentionArgs& args, const Plan& plan) {
+  const int size = PartialSize(args.head_dim);
+  const int64_t tile_floats = int64_t{kTileQueries} * size;
+  thread_local std::vector<float> scratch;  // (1 + wave, tiles, kTileQueries, size)
+  const size_t wave = std::min(kWaveGroups, plan.groups());
+  scratch.resize((1 + wave) * static_cast<size_t>(plan.tiles * tile_floats));
+  float* const totals = scratch.data();
+  float* const partials = totals + plan.tiles * tile_floats;
+  const int group = args.heads / args.kv_heads;
+  for (size_t first = 0; first < plan.groups(); first += wave) {
+    const auto count = static_cast<int64_t>(std::min(wave, plan.groups() - first));
+    ParallelFor(pool, plan.tiles * count, [&](int64_t task) {
+      const size_t g = first + static_cast<size_t>(task % count);
+      const int64_t t = task / count;
+      HWY_DYNAMIC_DISPATCH(AttendGroup)
+      (args, TileAt(args, plan, t), plan.group_begin[g], plan.group_begin[g + 1],
+       partials + ((task % count) * plan.tiles + t) * tile_floats);
+    });
+    ParallelFor(pool, plan.tiles, [&](int64_t t) {
+      const AttentionTile tile = TileAt(args, plan, t);
+      for (int i = 0; i < tile.rows * group; ++i) {
+        const int64_t at = t * tile_floats + int64_t{i} * size;
+        if (first == 0) totals[at + kPartialEmpty] = 1;
+        for (int64_t g = 0; g < count; ++g) {
+          HWY_DYNAMIC_DISPATCH(MergeInto)
+          (partials + g * plan.tiles * tile_floats + at, args.head_dim, totals + at);
+        }
+        if (first + static_cast<size_t>(count) == plan.groups()) {
+          WriteQuery(args, tile, i, totals + at);
+        }
+      }
+    });
+  }
+}
+
+}  // namespace
+
+void Attention(ThreadPool* pool, const AttentionArgs& args) {
+  assert(args.head_dim % 8 == 0 && args.head_dim <= kMaxHeadDim);
+  assert(args.heads % args.kv_heads == 0 && args.heads / args.kv_heads <= kTileQueries);
+  thread_local Plan plan;  // keeps its vector between calls
+  MakePlan(args, &plan);
+  const Plan& cut = plan;
+  if (cut.tiles >= kEnoughTiles || cut.groups() == 1) {
+    ParallelFor(pool, cut.tiles,
+                [&](int64_t t) { AttendWholeTile(args, cut, TileAt(args, cut, t)); });
+  } else {
+    AttendSplit(pool, args, cut);
+  }
+}
+
+}  // namespace kakeya::cpu
+#endif

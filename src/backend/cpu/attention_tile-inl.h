@@ -1,0 +1,222 @@
+// Attention of a few queries that share one KV head over the pages of one group, compiled once per
+// instruction set. A chunk is read once for all queries of the tile:
+//   scores   queries x slots: q[d] broadcast against K's row d (K is stored transposed);
+//   weights  exp(score - max) of the visible slots, their sum in kLanes lanes;
+//   values   queries x head_dim: weight[slot] broadcast against V's row of that slot.
+// Slots that a query doesn't see are left out by selection and loop bounds, never by a zero weight:
+// they may hold NaN.
+#if defined(KAKEYA_BACKEND_CPU_ATTENTION_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef KAKEYA_BACKEND_CPU_ATTENTION_TILE_INL_H_
+#undef KAKEYA_BACKEND_CPU_ATTENTION_TILE_INL_H_
+#else
+#define KAKEYA_BACKEND_CPU_ATTENTION_TILE_INL_H_
+#endif
+
+#include <algorithm>
+
+#include "backend/cpu/attention_tile.h"
+#include "backend/cpu/vector-inl.h"
+#include "backend/visibility.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace kakeya::cpu::HWY_NAMESPACE {
+
+// Registers decide how many queries share one pass over a chunk.
+constexpr int kAttentionSums = kVecs == 1 ? 24 : kVecs == 2 ? 12 : 16;
+constexpr int kMaxPassQueries = kVecs == 1 ? 6 : kVecs == 2 ? 6 : 4;
+constexpr int PassBlocks(int queries) {
+  const int blocks = kAttentionSums / kVecs / queries;
+  return blocks >= 8 ? 8 : blocks >= 4 ? 4 : blocks >= 2 ? 2 : 1;
+}
+
+// The queries of a tile that see something of the current chunk.
+struct ChunkQueries {
+  int count = 0;
+  int slots[kTileQueries];       // visible slots, at least 1
+  const float* q[kTileQueries];  // (head_dim)
+  float* partial[kTileQueries];  // of this chunk: PartialSize(head_dim)
+  alignas(64) float weights[kTileQueries][kChunk];
+};
+
+// weights[i][slots of kBlocks blocks from `slot` on] = q[i] . K, kQueries queries from `first` on.
+template <int kQueries, int kBlocks, typename T>
+HWY_INLINE void ScoreBlocks(const T* keys, int head_dim, int first, int slot, ChunkQueries* tile) {
+  Block sums[kQueries][kBlocks];
+  KAKEYA_UNROLL
+  for (int i = 0; i < kQueries; ++i) {
+    KAKEYA_UNROLL
+    for (int b = 0; b < kBlocks; ++b) sums[i][b] = ZeroBlock();
+  }
+  const float* q[kQueries];
+  KAKEYA_UNROLL
+  for (int i = 0; i < kQueries; ++i) q[i] = tile->q[first + i];
+  for (int d = 0; d < head_dim; ++d) {
+    Block row[kBlocks];
+    KAKEYA_UNROLL
+    for (int b = 0; b < kBlocks; ++b) row[b] = LoadBlock(keys + d * kChunk + slot + b * kBlock);
+    KAKEYA_UNROLL
+    for (int i = 0; i < kQueries; ++i) {
+      const Vec input = hn::Set(F(), q[i][d]);
+      KAKEYA_UNROLL
+      for (int b = 0; b < kBlocks; ++b) FmaInto(input, row[b], &sums[i][b]);
+    }
+  }
+  KAKEYA_UNROLL
+  for (int i = 0; i < kQueries; ++i) {
+    KAKEYA_UNROLL
+    for (int b = 0; b < kBlocks; ++b) {
+      StoreBlock(sums[i][b], tile->weights[first + i] + slot + b * kBlock);
+    }
+  }
+}
+
+template <int kQueries, typename T>
+HWY_INLINE void Scores(const T* keys, int head_dim, int first, int max_slots, ChunkQueries* tile) {
+  constexpr int kBlocks = std::min(PassBlocks(kQueries), kChunk / kBlock);
+  for (int slot = 0; slot < max_slots; slot += kBlocks * kBlock) {
+    ScoreBlocks<kQueries, kBlocks>(keys, head_dim, first, slot, tile);
+  }
+}
+
+// Turns the scores of one query into weights; stores their maximum and sum in its partial.
+HWY_INLINE void Softmax(float scale, int query, ChunkQueries* tile) {
+  float* const weights = tile->weights[query];
+  const F f;
+  const int slots = tile->slots[query];
+  const Vec end = hn::Set(f, static_cast<float>(slots));
+  const Vec hidden = hn::Neg(hn::Inf(f));
+  const Vec scales = hn::Set(f, scale);
+  const auto visible = [&](int slot)
+                           HWY_ATTR { return hn::Lt(hn::Iota(f, static_cast<float>(slot)), end); };
+  Vec top = hidden;
+  for (int slot = 0; slot < slots; slot += kVecLanes) {
+    const Vec score = hn::Mul(LoadVec(weights + slot), scales);
+    const Vec seen = hn::IfThenElse(visible(slot), score, hidden);
+    hn::StoreU(seen, f, weights + slot);
+    top = hn::Max(top, seen);
+  }
+  const Vec max = hn::MaxOfLanes(f, top);
+  Block sums = ZeroBlock();
+  for (int slot = 0; slot < slots; slot += kBlock) {
+    KAKEYA_UNROLL
+    for (int i = 0; i < kVecs; ++i) {
+      const int at = slot + i * kVecLanes;
+      const Vec weight = Exp(hn::Sub(LoadVec(weights + at), max));
+      const Vec seen = hn::IfThenElseZero(visible(at), weight);
+      hn::StoreU(seen, f, weights + at);
+      sums.v[i] = hn::Add(sums.v[i], seen);
+    }
+  }
+  tile->partial[query][kPartialMax] = hn::GetLane(max);
+  tile->partial[query][kPartialSum] = TreeSum(sums);
+}
+
+// values[i][dimensions of kBlocks blocks from `d` on] += weights of slots [begin, end) times V.
+// `part` < kBlock dimensions if kPart, else whole blocks.
+template <int kQueries, int kBlocks, bool kPart, typename T>
+HWY_INLINE void ValueBlocks(const T* values, int head_dim, int part, int first, int d, int begin,
+                            int end, ChunkQueries* tile) {
+  Block sums[kQueries][kBlocks];
+  const float* weights[kQueries];
+  KAKEYA_UNROLL
+  for (int i = 0; i < kQueries; ++i) {
+    weights[i] = tile->weights[first + i];
+    const float* const old = tile->partial[first + i] + kPartialValues + d;
+    KAKEYA_UNROLL
+    for (int b = 0; b < kBlocks; ++b) sums[i][b] = LoadBlock(old + b * kBlock);
+  }
+  for (int slot = begin; slot < end; ++slot) {
+    const T* const from = values + slot * head_dim + d;
+    Block row[kBlocks];
+    KAKEYA_UNROLL
+    for (int b = 0; b < kBlocks; ++b) {
+      row[b] = kPart ? LoadPart(from, part) : LoadBlock(from + b * kBlock);
+    }
+    KAKEYA_UNROLL
+    for (int i = 0; i < kQueries; ++i) {
+      const Vec weight = hn::Set(F(), weights[i][slot]);
+      KAKEYA_UNROLL
+      for (int b = 0; b < kBlocks; ++b) FmaInto(weight, row[b], &sums[i][b]);
+    }
+  }
+  KAKEYA_UNROLL
+  for (int i = 0; i < kQueries; ++i) {
+    float* const out = tile->partial[first + i] + kPartialValues + d;
+    KAKEYA_UNROLL
+    for (int b = 0; b < kBlocks; ++b) StoreBlock(sums[i][b], out + b * kBlock);
+  }
+}
+
+template <int kQueries, typename T>
+HWY_INLINE void Values(const T* values, int head_dim, int first, int begin, int end,
+                       ChunkQueries* tile) {
+  if (begin >= end) return;
+  constexpr int kBlocks = PassBlocks(kQueries);
+  int d = 0;
+  for (; d + kBlocks * kBlock <= head_dim; d += kBlocks * kBlock) {
+    ValueBlocks<kQueries, kBlocks, false>(values, head_dim, 0, first, d, begin, end, tile);
+  }
+  for (; d + kBlock <= head_dim; d += kBlock) {
+    ValueBlocks<kQueries, 1, false>(values, head_dim, 0, first, d, begin, end, tile);
+  }
+  if (d < head_dim) {
+    ValueBlocks<kQueries, 1, true>(values, head_dim, head_dim - d, first, d, begin, end, tile);
+  }
+}
+
+// Scores, weights and values of kQueries queries from `first` on.
+template <int kQueries, typename T>
+HWY_NOINLINE void Pass(const T* keys, const T* values, int head_dim, float scale, int first,
+                       ChunkQueries* tile) {
+  int least = kChunk;
+  int most = 0;
+  for (int i = first; i < first + kQueries; ++i) {
+    least = std::min(least, tile->slots[i]);
+    most = std::max(most, tile->slots[i]);
+  }
+  Scores<kQueries>(keys, head_dim, first, most, tile);
+  for (int i = first; i < first + kQueries; ++i) {
+    Softmax(scale, i, tile);
+    float* const sums = tile->partial[i] + kPartialValues;
+    for (int d = 0; d < head_dim; d += kBlock) StoreBlock(ZeroBlock(), sums + d);
+  }
+  Values<kQueries>(values, head_dim, first, 0, least, tile);
+  if (least == most) return;
+  for (int i = first; i < first + kQueries; ++i) {
+    Values<1>(values, head_dim, i, least, tile->slots[i], tile);
+  }
+}
+
+template <int kQueries, typename T>
+HWY_INLINE void PassOf(int queries, const T* keys, const T* values, int head_dim, float scale,
+                       int first, ChunkQueries* tile) {
+  if constexpr (kQueries == 1) {
+    Pass<1>(keys, values, head_dim, scale, first, tile);
+  } else if (queries == kQueries) {
+    Pass<kQueries>(keys, values, head_dim, scale, first, tile);
+  } else {
+    PassOf<kQueries - 1>(queries, keys, values, head_dim, scale, first, tile);
+  }
+}
+
+// total += next, whose keys come later. Both (PartialSize), neither empty.
+HWY_INLINE void MergePartial(const float* next, int head_dim, float* total) {
+  const float max = std::max(total[kPartialMax], next[kPartialMax]);
+  const F f;
+  const Vec old_scale = Exp(hn::Set(f, total[kPartialMax] - max));
+  const Vec new_scale = Exp(hn::Set(f, next[kPartialMax] - max));
+  const Vec sum = Fma(hn::Set(f, next[kPartialSum]), new_scale,
+                      hn::Mul(hn::Set(f, total[kPartialSum]), old_scale));
+  total[kPartialMax] = max;
+  total[kPartialSum] = hn::GetLane(sum);
+  const int padded = PaddedDim(head_dim);
+  for (int d = kPartialValues; d < kPartialValues + padded; d += kVecLanes) {
+    hn::StoreU(Fma(LoadVec(next + d), new_scale, hn::Mul(LoadVec(total + d), old_scale)), f,
+               total + d);
+  }
+}
+
+}  // namespace kakeya::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // KAKEYA_BACKEND_CPU_ATTENTION_TILE_INL_H_

@@ -1,0 +1,9 @@
+// Which instruction sets the kernels are compiled for; included before any Highway header. SSSE3
+// adds nothing over its neighbours, and vectors of unknown length (SVE, RVV) can't be kept in
+// arrays.
+#ifndef KAKEYA_BACKEND_CPU_TARGETS_H_
+#define KAKEYA_BACKEND_CPU_TARGETS_H_
+
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+
+#endif  // KAKEYA_BACKEND_CPU_TARGETS_H_

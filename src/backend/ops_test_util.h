@@ -1,0 +1,82 @@
+// What the operator tests share: random data, forced instruction sets, thread pools.
+#ifndef KAKEYA_BACKEND_OPS_TEST_UTIL_H_
+#define KAKEYA_BACKEND_OPS_TEST_UTIL_H_
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "backend/cpu/targets.h"
+//
+#include <hwy/highway.h>
+
+#include "backend/numerics.h"
+#include "base/thread_pool.h"
+
+namespace kakeya::test {
+
+// Runs body(name) once per instruction set that is compiled in and that this machine has.
+template <typename Body>
+void ForEachTarget(const Body& body) {
+  hwy::SetSupportedTargetsForTest(0);
+  const int64_t targets = hwy::SupportedTargets() & HWY_TARGETS;
+  for (int64_t left = targets; left != 0; left &= left - 1) {
+    const int64_t target = left & -left;
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(target);
+    body(hwy::TargetName(target));
+    if (testing::Test::HasFatalFailure()) break;
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(targets);
+}
+
+// No pool, then pools of 2, 3 and 4 threads.
+inline std::vector<ThreadPool*> AllPools() {
+  static const std::vector<std::unique_ptr<ThreadPool>> pools = [] {
+    std::vector<std::unique_ptr<ThreadPool>> made;
+    for (const int threads : {2, 3, 4}) made.push_back(ThreadPool::Create(threads).value());
+    return made;
+  }();
+  return {nullptr, pools[0].get(), pools[1].get(), pools[2].get()};
+}
+
+inline std::vector<float> RandomFloats(int64_t n, std::mt19937* rng) {
+  std::normal_distribution<float> normal;
+  std::vector<float> out(static_cast<size_t>(n));
+  for (float& value : out) value = normal(*rng);
+  return out;
+}
+
+inline std::vector<std::byte> ToStored(DType dtype, const std::vector<float>& values) {
+  std::vector<std::byte> out(values.size() * SizeOf(dtype));
+  for (size_t i = 0; i < values.size(); ++i) {
+    numerics::Store(dtype, out.data(), static_cast<int64_t>(i), values[i]);
+  }
+  return out;
+}
+
+inline std::vector<std::byte> RandomStored(DType dtype, int64_t n, std::mt19937* rng) {
+  return ToStored(dtype, RandomFloats(n, rng));
+}
+
+// Equal bits, or both NaN: which NaN an operation returns is the one thing that machines don't
+// agree on.
+inline testing::AssertionResult BitEqual(const float* a, const float* b, size_t n) {
+  for (size_t i = 0; i < n; ++i) {
+    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
+    if (std::memcmp(&a[i], &b[i], sizeof(float)) != 0) {
+      return testing::AssertionFailure()
+             << "at " << i << ": " << std::hexfloat << a[i] << " and " << b[i];
+    }
+  }
+  return testing::AssertionSuccess();
+}
+
+}  // namespace kakeya::test
+
+#endif  // KAKEYA_BACKEND_OPS_TEST_UTIL_H_
