@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+# Builds everything and runs all tests.
+#   scripts/test.sh           all of it
+#   scripts/test.sh --quick   without sanitizers, fuzzing and lint
+# The last line counts: "N passed, M failed". Logs are in build/logs. JOBS=N limits the parallel work, FUZZ_SECONDS=N
+# sets the time of each fuzz target (60).
+set -uo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+cd "$ROOT"
+
+QUICK=0
+case "${1:-}" in
+  --quick) QUICK=1 ;;
+  "") ;;
+  *) say "usage: scripts/test.sh [--quick]" >&2; exit 2 ;;
+esac
+FUZZ_SECONDS="${FUZZ_SECONDS:-60}"
+PASSED=0
+FAILED=0
+BEGIN=$SECONDS
+
+# add_counts LOG STATUS: adds up what a step's log reports: every line "N passed, M failed", and ctest's summary. A step
+# that failed without counting, or that ran nothing, is one failure.
+add_counts() {
+  local log="$LOGS/$1.log" passed failed total
+  passed=$(sed -nE 's/^([0-9]+) passed, [0-9]+ failed$/\1/p' "$log" | paste -sd+ - | sed 's/^$/0/')
+  failed=$(sed -nE 's/^[0-9]+ passed, ([0-9]+) failed$/\1/p' "$log" | paste -sd+ - | sed 's/^$/0/')
+  passed=$((${passed:-0})) failed=$((${failed:-0}))
+  total=$(sed -nE 's/^[0-9]+% tests passed, [0-9]+ tests failed out of ([0-9]+)$/\1/p' "$log" | tail -n 1)
+  if [ -n "$total" ]; then
+    failed=$((failed + $(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests failed out of .*/\1/p' "$log" | tail -n 1)))
+    passed=$((passed + total - failed))
+  fi
+  if [ "$2" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
+  if [ $((passed + failed)) -eq 0 ]; then
+    say "    no test ran"
+    failed=1
+  fi
+  PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed))
+}
+
+# check TITLE LOG COMMAND...: a step that counts tests. Never ends the script.
+check() {
+  local status=0
+  step "$@" || status=$?
+  add_counts "$2" $status
+}
+
+# must COMMAND...: a command that counts no tests but must succeed; later steps need it.
+must() {
+  if ! "$@"; then
+    FAILED=$((FAILED + 1))
+    finish
+  fi
+}
+
+finish() {
+  say "Took $((SECONDS - BEGIN)) s."
+  say "$PASSED passed, $FAILED failed"
+  [ "$FAILED" -eq 0 ]
+  exit
+}
+
+sources_of_ours() { find src apps tests bench -name '*.h' -o -name '*.cc' -o -name '*.cu' | sort; }
+
+check_format() {
+  local file passed=0 failed=0
+  while read -r file; do
+    if clang-format-14 --dry-run -Werror "$file"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+  done < <(sources_of_ours)
+  say "$passed passed, $failed failed"
+  [ "$failed" -eq 0 ]
+}
+
+make_venv() {
+  if [ ! -x build/venv/bin/python ]; then python3 -m venv build/venv || return 1; fi
+  # Asking the network again would only cost time when nothing has changed.
+  if cmp -s tests/requirements.txt build/venv/installed.txt; then return 0; fi
+  build/venv/bin/pip install --disable-pip-version-check --progress-bar off -r tests/requirements.txt &&
+    cp tests/requirements.txt build/venv/installed.txt
+}
+
+# cli_tests BINARY FLAGS...: the end-to-end tests of the command line.
+cli_tests() {
+  local binary="$1" status=0 file
+  shift
+  for file in tests/cli/test_*.py; do
+    say "== $file"
+    build/venv/bin/python "$file" --kakeya "$binary" --jobs "$JOBS" "$@" || status=1
+  done
+  return $status
+}
+
+parity_tests() {
+  local status=0 file
+  for file in tests/parity/*_parity.py; do
+    say "== $file"
+    build/venv/bin/python "$file" --kakeya build/bin/kakeya || status=1
+  done
+  return $status
+}
+
+tidy_one() {
+  if clang-tidy-14 --quiet -p "$ROOT/build/tidy" "$1" 2>/dev/null; then echo "1 passed, 0 failed"; else
+    echo "0 passed, 1 failed"
+    return 1
+  fi
+}
+export -f tidy_one
+export ROOT
+
+# Lint wants clang's view of the flags, so it has a build folder of its own that is configured and never built.
+tidy() {
+  CC=clang-14 cmake -S . -B build/tidy -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++-14 || return 1
+  find src apps -name '*.cc' ! -name '*_test.cc' | sort | xargs -P "$JOBS" -I{} bash -c 'tidy_one {}'
+}
+
+# fuzz_one TARGET: from the target's corpus in the repository; new inputs stay in build/.
+fuzz_one() {
+  local name scratch
+  name="$(basename "$1")"
+  scratch="build/fuzz-work/$name"
+  rm -rf "$scratch" && mkdir -p "$scratch/corpus"
+  if ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+    "$1" -max_total_time="$FUZZ_SECONDS" -timeout=20 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+    -artifact_prefix="$scratch/" "$scratch/corpus" "tests/fuzz/corpus/${name%_fuzz}" >"$LOGS/$name.log" 2>&1; then
+    grep -E 'stat::number_of_executed_units|stat::new_units' "$LOGS/$name.log"
+    say "1 passed, 0 failed"
+  else
+    tail -n 40 "$LOGS/$name.log"
+    say "0 passed, 1 failed"
+    return 1
+  fi
+}
+
+# All targets, $JOBS at a time.
+fuzz() {
+  local target pids=() status=0 pid
+  for target in build/fuzz/bin/*_fuzz; do
+    [ -x "$target" ] || continue
+    fuzz_one "$target" &
+    pids+=($!)
+    if [ ${#pids[@]} -ge "$JOBS" ]; then
+      wait "${pids[0]}" || status=1
+      pids=("${pids[@]:1}")
+    fi
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || status=1; done
+  return $status
+}
+
+if [ $QUICK -eq 1 ]; then
+  # shellcheck disable=SC2046
+  install_packages $(packages_in scripts/packages-test.txt quick)
+else
+  # shellcheck disable=SC2046
+  install_packages $(packages_in scripts/packages-test.txt)
+fi
+must scripts/build.sh
+check "Check the edges between modules" check-includes tools/check_includes
+check "Check that the check finds planted faults" check-includes-self-test tools/check_includes --self-test
+check "Check the layout of the source (clang-format)" format check_format
+check "Unit tests" unit-tests ctest --test-dir build -j "$JOBS" --output-on-failure --no-tests=error
+must step "Python environment with the reference implementations" venv make_venv
+check "Parity with the reference implementations" parity parity_tests
+check "Command line, end to end" cli cli_tests build/bin/kakeya
+
+if [ $QUICK -eq 0 ]; then
+  must build_preset asan-ubsan build/asan-ubsan
+  check "Unit tests under AddressSanitizer and UndefinedBehaviorSanitizer" unit-tests-sanitized \
+    ctest --test-dir build/asan-ubsan -j "$JOBS" --output-on-failure --no-tests=error
+  check "Command line under both sanitizers" cli-sanitized cli_tests build/asan-ubsan/bin/kakeya --sanitized
+  must build_preset fuzz build/fuzz
+  check "Fuzz targets, $FUZZ_SECONDS s each, under both sanitizers" fuzz fuzz
+  check "Lint (clang-tidy)" tidy tidy
+fi
+finish
