@@ -62,6 +62,7 @@ def _read(path: Path, low: int, high: int) -> str | None:
         return None
 
 
+@lru_cache(maxsize=2)
 def found_files(max_chars: int = 48_000_000) -> dict[tuple[str, bool], list[str]]:
     """{("source"|"licence"|"docs", held_out): texts}, at most `max_chars` characters of source.
 

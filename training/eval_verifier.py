@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048, 4096, 8192])
     parser.add_argument("--task-lengths", type=int, nargs="+", default=[1024, 4096])
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--part", type=int, nargs=2, default=[0, 1], metavar=("I", "N"), help="only every N-th cell from I on")
     parser.add_argument("--f32", action="store_true", help="matrix products in F32 (on a GPU the default is BF16)")
     parser.add_argument("--found-chars", type=int, default=20_000_000)
     args = parser.parse_args()
@@ -64,7 +65,7 @@ def main() -> None:
     pool = pools.build(True, 400_000, args.found_chars)
     pool.measure(lambda text: tokenizer.encode(text).ids)
     _shared.update(tokenizer=tokenizer, pool=pool)
-    cells = plan(args, [k for k in evaluation.HAYSTACKS if k in pool.texts])
+    cells = plan(args, [k for k in evaluation.HAYSTACKS if k in pool.texts])[args.part[0]::args.part[1]]
     with ProcessPoolExecutor(os.cpu_count()) as executor:
         prompts = list(executor.map(_build, [job for _, job in cells]))
     print(f"{sum(map(len, prompts))} prompts in {time.time() - started:.0f} s", flush=True)

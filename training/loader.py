@@ -1,12 +1,15 @@
-"""Loader processes: they build packed batches from generated documents and keep one queue per sequence length filled.
+"""Loader processes: they build packed batches from generated documents and keep some of every sequence length ready.
 
+A batch is written to a file in shared memory and announced through a pipe: announcements are tiny and written by the worker itself, so
+no worker ever waits for another one's interpreter lock (a queue with feeder threads starved the GPU).
 Which process made which batch depends on timing, so two runs see the same distribution but not the same order of batches.
 """
 
 import multiprocessing as mp
 import os
-import queue
 import random
+import shutil
+import tempfile
 import time
 from collections import deque
 from pathlib import Path
@@ -22,45 +25,58 @@ CAPACITY = 40  # batches waiting per rank
 REPLAY = 64  # batches kept to be used again if the queues run dry
 
 
-def _produce(seed: int, pool: FillerPool, folder: str, progress, queues, lengths, batch_tokens: int) -> None:
+def _produce(seed: int, pool: FillerPool, folder: str, progress, pipes, waiting, lengths, batch_tokens: int, store: str) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     tokenizer = tokenizer_module.load(Path(folder))
     maker = TaskMaker(random.Random(seed), pool)
-    while True:
+    made, parent = 0, os.getppid()
+    while os.getppid() == parent:  # ends with the training process, however that ends
         shares = packing.length_shares(progress.value)
         total = sum(shares)
-        room = [share / total * CAPACITY + 1 - q.qsize() if share > 0 else 0 for share, q in zip(shares, queues)]
+        room = [share / total * CAPACITY + 1 - count if share > 0 else 0 for share, count in zip(shares, waiting)]
         best = max(range(len(room)), key=room.__getitem__)
         if room[best] <= 0:
             time.sleep(0.01)
             continue
         rows = max(1, batch_tokens // lengths[best])
-        queues[best].put(packing.pack_batch(tokenizer, maker, progress.value, lengths[best], rows))
+        ids, weights = packing.pack_batch(tokenizer, maker, progress.value, lengths[best], rows)
+        path, made = f"{store}/{seed}-{made}.npz", made + 1
+        np.savez(path, ids=ids, weights=weights)
+        with waiting.get_lock():
+            waiting[best] += 1
+        pipes[best].put(path)
 
 
 class Loader:
-    """The processes and queues of one rank. Forked, so to be made before the first use of CUDA."""
+    """The processes and pipes of one rank. Forked, so to be made before the first use of CUDA."""
 
     def __init__(self, pool: FillerPool, folder: Path, workers: int, lengths, batch_tokens: int, seed: int, progress):
         context = mp.get_context("fork")
-        self.queues = [context.Queue() for _ in lengths]
+        memory = "/dev/shm"
+        self.store = tempfile.mkdtemp(prefix="batches-", dir=memory if os.access(memory, os.W_OK) else None)
+        self.pipes = [context.SimpleQueue() for _ in lengths]
+        self.waiting = context.Array("i", len(lengths))
         self.recent: deque = deque(maxlen=REPLAY)
         self.replayed = 0
         self._random = random.Random(seed)
         self._processes = [context.Process(target=_produce, daemon=True, args=(
-            seed * 1000 + i, pool, str(folder), progress, self.queues, lengths, batch_tokens)) for i in range(workers)]
+            seed * 1000 + i, pool, str(folder), progress, self.pipes, self.waiting, lengths, batch_tokens, self.store)) for i in range(workers)]
         for process in self._processes:
             process.start()
 
     def get(self, wanted: int) -> tuple[np.ndarray, np.ndarray]:
-        """A batch of length number `wanted`, or of another one if none is ready, or a recent one again if all are empty."""
-        order = [wanted] + [i for i in range(len(self.queues)) if i != wanted]
+        """A batch of length number `wanted`, or of another one if none is ready, or a recent one again if there is none at all."""
+        order = [wanted] + [i for i in range(len(self.pipes)) if i != wanted]
         while True:
             for i in order:
-                try:
-                    batch = self.queues[i].get_nowait()
-                except queue.Empty:
+                if self.pipes[i].empty():
                     continue
+                path = self.pipes[i].get()
+                with self.waiting.get_lock():
+                    self.waiting[i] -= 1
+                with np.load(path) as file:
+                    batch = file["ids"], file["weights"]
+                os.unlink(path)
                 self.recent.append(batch)
                 return batch
             if len(self.recent) >= REPLAY // 2:
@@ -71,3 +87,4 @@ class Loader:
     def close(self) -> None:
         for process in self._processes:
             process.terminate()
+        shutil.rmtree(self.store, ignore_errors=True)

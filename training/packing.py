@@ -10,7 +10,7 @@ from tasks import CHARS_PER_TOKEN, TaskMaker
 EARLY_MIXTURE = {"dense": 56, "copy_noise": 18, "haystack": 14, "copy_text": 4, "plain": 8}
 MAIN_MIXTURE = {"haystack": 31, "dense": 9, "look_alikes": 6, "latest": 4, "all_values": 6, "many_questions": 5, "other_words": 8,
                 "chain": 6, "json_pairs": 6, "chat_memory": 5, "tools": 3, "small_talk": 0.5, "copy_noise": 3, "copy_text": 4, "plain": 8}
-EARLY_UNTIL, MAIN_FROM = 0.05, 0.2  # shares of the training time
+EARLY_UNTIL, MAIN_FROM = 0.03, 0.12  # shares of the training time
 LENGTHS = (1024, 2048, 4096, 8192, 16384)
 
 
@@ -25,7 +25,7 @@ def length_shares(progress: float) -> list[float]:
     """How often each of `LENGTHS` is trained on (every step has the same number of tokens)."""
     if progress < EARLY_UNTIL:
         return [1, 0, 0, 0, 0]
-    if progress < 0.15:
+    if progress < 0.08:
         return [0.5, 0.25, 0.15, 0.1, 0]
     return [0.2, 0.17, 0.25, 0.34, 0.04]
 

@@ -8,7 +8,8 @@ import random
 
 import templates as t
 from document import ANSWER, CLOSING, END, NOISE, TEXT, Document, FillerPool, bury
-from lexicon import (CITIES, CODE_WORDS, LOG_WORDS, NOUNS, OTHER_WORDS_CITY, OTHER_WORDS_NUMBER, SYNONYM_PAIRS, digits,
+from lexicon import (CITIES, CODE_WORDS, LOG_WORDS, NOUNS, OTHER_WORDS_CITY, OTHER_WORDS_NUMBER, OTHER_WORDS_NUMBER_HELD_OUT,
+                     SYNONYM_PAIRS, digits,
                      identifier, is_held_out_key, make_key, make_value, person, syllable_word)
 
 USER, ASSISTANT, SYSTEM, STOP = "<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_start|>system\n", "<|im_end|>\n"
@@ -240,11 +241,12 @@ class TaskMaker:
         """The question shares no content word with the needle."""
         r, needles, asked = self.r, [], []
         pairs = r.sample(SYNONYM_PAIRS, r.randint(1, min(10, max(2, chars // 300))))
-        one = r.choice(OTHER_WORDS_NUMBER + OTHER_WORDS_CITY) if r.random() < 0.5 else None
+        frames = OTHER_WORDS_NUMBER_HELD_OUT if self.held_out else OTHER_WORDS_NUMBER + OTHER_WORDS_CITY
+        one = r.choice(frames) if r.random() < 0.5 else None
         for said, meant in pairs:
             if r.random() < 0.5:
                 said, meant = meant, said
-            frame, question = one or r.choice(OTHER_WORDS_NUMBER + OTHER_WORDS_CITY)
+            frame, question = one or r.choice(frames)
             nation = r.choice(list(CITIES))
             value = r.choice(CITIES[nation]) if "{n}" in question else digits(r, 5 if r.random() < 0.7 else None)
             needles.append(r.choice(t.PREFIXES[:8]) + frame.replace("{k}", said).replace("{v}", value))

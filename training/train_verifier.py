@@ -41,10 +41,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch-tokens", type=int, default=98304, help="tokens per step and GPU")
     parser.add_argument("--workers", type=int, default=14, help="loader processes per GPU")
-    parser.add_argument("--report", type=float, default=60, help="seconds between reports")
+    parser.add_argument("--report", type=float, default=90, help="seconds between reports")
     parser.add_argument("--lengths", type=int, nargs="+", default=list(packing.LENGTHS))
     parser.add_argument("--synthetic-chars", type=int, default=2_000_000)
     parser.add_argument("--found-chars", type=int, default=48_000_000)
+    parser.add_argument("--attention", choices=("auto", "flash", "cudnn"), default="auto")
     parser.add_argument("--init", type=Path, help="folder with weights to start from")
     parser.add_argument("--smoke", action="store_true", help="tiny model and data, on the CPU")
     args = parser.parse_args()
@@ -101,7 +102,7 @@ class Optimizer:
         return progress
 
 
-def report(args, config, state: dict, ema: dict, probes, tokenizer, device, log: dict) -> None:
+def report(args, config, state: dict, ema: dict, probes, tokenizer, device, log: dict, final: bool) -> None:
     """Writes both sets of weights and prints one line of JSON with losses and recall."""
     stop, end = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")
     for name, tensors in (("last", state), ("ema", ema)):
@@ -109,6 +110,8 @@ def report(args, config, state: dict, ema: dict, probes, tokenizer, device, log:
         model_module.export(tensors, config, folder, [stop, end], end)
         for file in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
             shutil.copyfile(args.tokenizer / file, folder / file)
+        if name == "ema" and not final:
+            continue  # evaluated at the end only
         plain = model_module.load(folder, device, torch.bfloat16 if device.type == "cuda" else torch.float32)
         log[name] = {key: round(evaluation.recall(plain, prompts, tokenizer)[0], 3) for key, prompts in probes.items()}
         log[name]["perplexity"] = round(evaluation.book_perplexity(plain, tokenizer, 24, args.lengths[1]), 2)
@@ -129,6 +132,9 @@ def train(rank: int, args, loader: Loader, shared_progress, probes) -> None:
         dist.init_process_group("nccl" if args.gpus else "gloo", rank=rank, world_size=ranks)
     torch.manual_seed(args.seed)
     torch.set_float32_matmul_precision("high")
+    if args.attention != "auto":
+        torch.backends.cuda.enable_flash_sdp(args.attention == "flash")
+        torch.backends.cuda.enable_cudnn_sdp(args.attention == "cudnn")
     config = model_module.Config(vocabulary=4096, layers=2, hidden=64, heads=2, kv_heads=1, head_dim=32, ffn=128, max_positions=2048) if args.smoke else model_module.Config()
     model = model_module.Verifier(config, torch.bfloat16 if args.gpus else torch.float32)
     if args.init:
@@ -162,13 +168,13 @@ def train(rank: int, args, loader: Loader, shared_progress, probes) -> None:
                 if step % 100 == 0:
                     rate = tokens / (now - begun) if begun else 0
                     print(f"step {step} {elapsed:.0f} s loss {loss.item():.3f} answers {({k: round(v, 3) for k, v in sorted(seen.items())})} "
-                          f"{rate / 1e6:.2f} M tokens/s replayed {loader.replayed} queues {[q.qsize() for q in loader.queues]}", flush=True)
+                          f"{rate / 1e6:.2f} M tokens/s replayed {loader.replayed} ready {list(loader.waiting)}", flush=True)
             if elapsed - reported >= args.report or progress >= 1:
                 reported = elapsed
                 if args.gpus:
                     torch.cuda.synchronize()
                 report(args, config, dict(model.named_parameters()), ema, probes, tokenizer, device,
-                       {"step": step, "seconds": round(elapsed, 1), "tokens": tokens, "loss": round(loss.item(), 4), "replayed": loader.replayed})
+                       {"step": step, "seconds": round(elapsed, 1), "tokens": tokens, "loss": round(loss.item(), 4), "replayed": loader.replayed}, progress > 0.97)
     if ranks > 1:
         dist.destroy_process_group()
 
@@ -183,7 +189,7 @@ def main() -> None:
     pool.measure(lambda text: tokenizer.encode(text).ids)
     held_out = pools.build(True, min(args.synthetic_chars, 300_000), args.found_chars, seed=args.seed)
     held_out.measure(lambda text: tokenizer.encode(text).ids)
-    probes = evaluation.probes(tokenizer, held_out, args.lengths[:4], 16 if args.smoke else 48)
+    probes = evaluation.probes(tokenizer, held_out, args.lengths[:4], 16 if args.smoke else 40)
     print(f"pools: {({k: f'{len(v) / 1e6:.1f} MB' for k, v in pool.texts.items()})} in {time.time() - started:.0f} s", flush=True)
     context = mp.get_context("fork")
     shared = context.Value("d", 0.0)
