@@ -339,7 +339,6 @@ Result<std::unique_ptr<const TokenizerParts>> ParseTokenizerJson(const Json& fil
   if (model == nullptr) return Corrupt("key 'model' is missing");
   KAKEYA_ASSIGN_OR_RETURN(const Json* added, FindArray(file, "added_tokens"));
   const Json none = Json::array();
-  KAKEYA_RETURN_IF_ERROR(ParseModel(*model, added == nullptr ? none : *added, parts.get()));
   KAKEYA_ASSIGN_OR_RETURN(const Json* normalizer, FindObject(file, "normalizer"));
   KAKEYA_ASSIGN_OR_RETURN(const Json* pre_tokenizer, FindObject(file, "pre_tokenizer"));
   KAKEYA_ASSIGN_OR_RETURN(const Json* post, FindObject(file, "post_processor"));
@@ -347,6 +346,8 @@ Result<std::unique_ptr<const TokenizerParts>> ParseTokenizerJson(const Json& fil
   if (normalizer != nullptr) {
     KAKEYA_RETURN_IF_ERROR(ParseNormalizer(*normalizer, parts.get()).WithContext("normalizer"));
   }
+  // Behind the normalizer: added tokens are normalized too.
+  KAKEYA_RETURN_IF_ERROR(ParseModel(*model, added == nullptr ? none : *added, parts.get()));
   const Json absent;
   KAKEYA_ASSIGN_OR_RETURN(parts->pre_tokenizer,
                           PreTokenizer::Parse(pre_tokenizer == nullptr ? absent : *pre_tokenizer));
