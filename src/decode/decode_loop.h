@@ -25,9 +25,9 @@ const char* NameOf(StopReason reason);
 
 struct DecodeOptions {
   int64_t max_tokens = 0;
-  SamplingParams sampling;
-  std::span<const int32_t> eos;  // token ids that end the text; they are not streamed
-  int64_t max_positions = 0;     // positions the sequence may have in all
+  SamplingParams sampling = {};
+  std::span<const int32_t> eos = {};  // token ids that end the text; they are not streamed
+  int64_t max_positions = 0;          // positions the sequence may have in all
 };
 
 // Takes each token as it is decided. Anything but nothing ends the decoding after that token, for

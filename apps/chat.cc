@@ -1,0 +1,206 @@
+// kakeya chat: a conversation over the model's chat template.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+#include <iostream>
+#include <optional>
+
+#include "format/read_file.h"
+#include "options.h"
+#include "output.h"
+#include "verbs.h"
+
+namespace kakeya::cli {
+namespace {
+
+struct ChatFlags {
+  ModelFlags model;
+  KvFlags kv;
+  SamplingFlags sampling;
+  std::string system;
+};
+
+constexpr const char* kHelp =
+    "/read FILE  put a file's text before your next message\n"
+    "/clear      forget the conversation\n"
+    "/stats      tokens and bytes so far\n"
+    "/exit       leave (so does Ctrl-D)\n"
+    "A line that ends in \\ goes on in the next line. Ctrl-C ends an answer.\n";
+
+// For templates that tell the model today's date.
+std::tm LocalTime() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local = {};
+  localtime_r(&now, &local);
+  return local;
+}
+
+// The conversation as messages, and as the tokens that the session has of it.
+class Conversation {
+ public:
+  static Result<Conversation> Create(Engine* engine, const ChatFlags& flags) {
+    KAKEYA_RETURN_IF_ERROR(engine->CheckChat());
+    Conversation conversation(engine, flags);
+    KAKEYA_RETURN_IF_ERROR(conversation.Clear());
+    return conversation;
+  }
+
+  Status Clear() {
+    messages_ = Json::array();
+    if (!flags_->system.empty()) {
+      messages_.push_back({{"role", "system"}, {"content", flags_->system}});
+    }
+    session_.reset();
+    KAKEYA_ASSIGN_OR_RETURN(session_, Session::Create(engine_, flags_->kv.ToOptions()));
+    return OkStatus();
+  }
+
+  // Adds a user's message and streams the answer. After an error the conversation is as it was
+  // before.
+  Result<Generation> Answer(const std::string& message, const GenerateOptions& options) {
+    messages_.push_back({{"role", "user"}, {"content", message}});
+    Result<Generation> answer = Continue(options);
+    if (answer.ok()) {
+      messages_.push_back({{"role", "assistant"}, {"content", answer->text}});
+    } else {
+      messages_.erase(messages_.size() - 1);
+    }
+    return answer;
+  }
+
+  const Session& session() const { return *session_; }
+
+ private:
+  Conversation(Engine* engine, const ChatFlags& flags) : engine_(engine), flags_(&flags) {}
+
+  Result<Generation> Continue(const GenerateOptions& options) {
+    ChatInput input;
+    input.messages = messages_;
+    input.now = LocalTime();
+    KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, engine_->EncodeChat(std::move(input)));
+    KAKEYA_RETURN_IF_ERROR(AppendNew(ids));
+    return session_->Generate(options);
+  }
+
+  // Gives the session what it doesn't have yet. A template may write an earlier turn differently
+  // than the model did (it drops thoughts, say); then what is cached no longer fits, and the
+  // conversation is read again.
+  Status AppendNew(const std::vector<int32_t>& ids) {
+    const std::vector<int32_t>& have = session_->tokens();
+    const bool continues =
+        have.size() < ids.size() && std::equal(have.begin(), have.end(), ids.begin());
+    if (!continues) {
+      session_.reset();  // its memory goes before the new one's comes
+      KAKEYA_ASSIGN_OR_RETURN(session_, Session::Create(engine_, flags_->kv.ToOptions()));
+    }
+    return session_->Append(std::span(ids).subspan(session_->tokens().size()));
+  }
+
+  Engine* engine_;
+  const ChatFlags* flags_;
+  Json messages_;
+  std::optional<Session> session_;
+};
+
+// One message from stdin; a trailing backslash joins lines. Nothing at the end of input.
+std::optional<std::string> ReadMessage(bool interactive) {
+  std::string message;
+  std::string line;
+  while (true) {
+    if (interactive) fmt::print(stderr, "{}", message.empty() ? "> " : ". ");
+    if (!std::getline(std::cin, line)) {
+      return message.empty() ? std::nullopt : std::optional(message);
+    }
+    if (!line.ends_with('\\')) return message + line;
+    line.back() = '\n';
+    message += line;
+  }
+}
+
+void PrintStats(const Session& session) {
+  const KvUsage usage = session.kv_usage();
+  fmt::print(stderr, "[{} tokens, K/V {} of which at most {}, history {}]\n",
+             session.tokens().size(), HumanBytes(usage.resident_bytes),
+             HumanBytes(usage.peak_bytes), HumanBytes(usage.history_bytes));
+}
+
+// A line that begins with a slash. Errors are for the user to read; the conversation goes on.
+Status Command(const std::string& line, Conversation* conversation, std::string* attachment) {
+  if (line == "/clear") return conversation->Clear();
+  if (line == "/stats") {
+    PrintStats(conversation->session());
+    return OkStatus();
+  }
+  if (line.starts_with("/read ")) {
+    constexpr size_t kMaxBytes = size_t{64} << 20;
+    KAKEYA_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(line.substr(6), kMaxBytes));
+    *attachment += text + "\n\n";
+    return OkStatus();
+  }
+  fmt::print(stderr, "{}", kHelp);
+  return OkStatus();
+}
+
+Result<int> Run(const ChatFlags& flags) {
+  KAKEYA_RETURN_IF_ERROR(CheckSampling(flags.sampling.sampling));
+  KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, flags.model.Load());
+  KAKEYA_ASSIGN_OR_RETURN(Conversation conversation, Conversation::Create(engine.get(), flags));
+  CatchInterrupt();
+  const bool interactive = isatty(STDIN_FILENO) != 0;
+  if (interactive) fmt::print(stderr, "Type a message, or /help.\n");
+
+  Status output;
+  GenerateOptions options = flags.sampling.ToOptions();
+  options.on_text = [&](std::string_view text) {
+    if (output.ok()) output = Print(text);
+  };
+  options.interrupted = [&] { return Interrupted() || !output.ok(); };
+  ProgressLine progress("Reading");
+  options.on_prefill = [&](int64_t done, int64_t total) {
+    progress.Show(done, total);
+    if (done == total) progress.Clear();
+  };
+
+  std::string attachment;
+  int exit_code = kExitOk;
+  while (std::optional<std::string> message = ReadMessage(interactive)) {
+    if (*message == "/exit") break;
+    if (message->empty()) continue;
+    Status status;
+    if (message->starts_with('/')) {
+      status = Command(*message, &conversation, &attachment);
+    } else {
+      status = conversation.Answer(attachment + *message, options).status();
+      attachment.clear();
+      KAKEYA_RETURN_IF_ERROR(output);
+      KAKEYA_RETURN_IF_ERROR(Print("\n"));
+    }
+    if (!status.ok()) exit_code = Fail(status);
+    ClearInterrupt();
+  }
+  if (Interrupted()) return kExitInterrupted;
+  return interactive ? kExitOk
+                     : exit_code;  // a person has seen the errors; a script needs the code
+}
+
+}  // namespace
+
+void RegisterChat(CLI::App* app, int* exit_code) {
+  CLI::App* verb = app->add_subcommand("chat", "Talk with a model over its chat template");
+  auto flags = std::make_shared<ChatFlags>();
+  flags->sampling.max_tokens = 1024;
+  flags->model.Register(verb);
+  verb->add_option("--system", flags->system, "A system message to begin with")->type_name("TEXT");
+  flags->sampling.Register(verb);
+  flags->kv.Register(verb);
+  verb->footer(std::string("At the prompt:\n") + kHelp +
+               "When stdin is not a terminal, each line of it is a message.");
+  verb->callback([flags, exit_code] {
+    const Result<int> result = Run(*flags);
+    *exit_code = result.ok() ? *result : Fail(result.status());
+  });
+}
+
+}  // namespace kakeya::cli

@@ -1,0 +1,121 @@
+// kakeya generate: completes a prompt.
+#include <fmt/core.h>
+#include <spdlog/spdlog.h>
+
+#include "options.h"
+#include "output.h"
+#include "verbs.h"
+
+namespace kakeya::cli {
+namespace {
+
+struct GenerateFlags {
+  ModelFlags model;
+  PromptFlags prompt;
+  KvFlags kv;
+  SamplingFlags sampling;
+  bool json = false;
+};
+
+double Rate(int64_t tokens, double seconds) {
+  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+}
+
+// The object of the contract. Counters of what this build doesn't do yet are 0: the fields are
+// always there.
+Json Report(const Generation& generation, const Session& session, const KvFlags& kv,
+            double load_seconds) {
+  const KvUsage usage = session.kv_usage();
+  const auto generated = static_cast<int64_t>(generation.tokens.size());
+  return {
+      {"prompt_tokens", generation.prompt_tokens},
+      {"tokens", generation.tokens},
+      {"text", generation.text},
+      {"stop", NameOf(generation.stop)},
+      {"kv",
+       {{"policy", kv.kv},
+        {"resident_bytes", usage.resident_bytes},
+        {"history_bytes", usage.history_bytes},
+        {"resident_peak_bytes", usage.peak_bytes}}},
+      {"restore", {{"chunks", 0}, {"vectors", 0}, {"seconds", 0.0}}},
+      {"draft",
+       {{"drafter", "none"}, {"blocks", 0}, {"proposed", 0}, {"accepted", 0}, {"memory_bytes", 0}}},
+      {"timing",
+       {{"load_s", load_seconds},
+        {"prefill_s", generation.prefill_seconds},
+        {"decode_s", generation.decode_seconds},
+        {"prefill_tok_s", Rate(generation.prefilled_tokens, generation.prefill_seconds)},
+        {"decode_tok_s", Rate(generated, generation.decode_seconds)}}}};
+}
+
+void PrintSummary(const Generation& generation, const Session& session, const KvFlags& kv) {
+  const auto generated = static_cast<int64_t>(generation.tokens.size());
+  fmt::print(stderr,
+             "[prompt {} tokens at {:.0f} tok/s | answer {} tokens at {:.1f} tok/s | K/V {} ({}) | "
+             "stop: {}]\n",
+             generation.prompt_tokens,
+             Rate(generation.prefilled_tokens, generation.prefill_seconds), generated,
+             Rate(generated, generation.decode_seconds),
+             HumanBytes(session.kv_usage().resident_bytes), kv.kv, NameOf(generation.stop));
+}
+
+Result<int> Run(const GenerateFlags& flags) {
+  KAKEYA_RETURN_IF_ERROR(CheckSampling(flags.sampling.sampling));  // before the model is read
+  KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, flags.model.Load());
+  KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt, flags.prompt.Read(*engine));
+  KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine.get(), flags.kv.ToOptions()));
+  KAKEYA_RETURN_IF_ERROR(session.Append(prompt));
+  const bool has_text = engine->tokenizer().ok();
+  const bool stream = !flags.json && has_text;
+  if (engine->eos().empty()) {
+    spdlog::warn("the model names no end-of-text token: only -n and --stop end the text");
+  }
+
+  CatchInterrupt();
+  GenerateOptions options = flags.sampling.ToOptions();
+  ProgressLine progress("Reading the prompt");
+  Status output;
+  options.on_prefill = [&](int64_t done, int64_t total) {
+    progress.Show(done, total);
+    if (done == total) progress.Clear();
+  };
+  options.interrupted = [&] { return Interrupted() || !output.ok(); };
+  if (stream) {
+    options.on_text = [&](std::string_view text) {
+      if (output.ok()) output = Print(text);
+    };
+  }
+  KAKEYA_ASSIGN_OR_RETURN(const Generation generation, session.Generate(options));
+  progress.Clear();
+  KAKEYA_RETURN_IF_ERROR(output);
+  if (flags.json) {
+    KAKEYA_RETURN_IF_ERROR(
+        PrintJson(Report(generation, session, flags.kv, engine->load_seconds())));
+  } else {
+    // Without a tokenizer there is no text, only ids.
+    KAKEYA_RETURN_IF_ERROR(Print(has_text ? "\n" : Json(generation.tokens).dump() + "\n"));
+    PrintSummary(generation, session, flags.kv);
+  }
+  return generation.stop == StopReason::kInterrupted ? kExitInterrupted : kExitOk;
+}
+
+}  // namespace
+
+void RegisterGenerate(CLI::App* app, int* exit_code) {
+  CLI::App* verb = app->add_subcommand("generate", "Complete a prompt");
+  auto flags = std::make_shared<GenerateFlags>();
+  flags->model.Register(verb);
+  flags->prompt.Register(verb);
+  flags->sampling.Register(verb);
+  flags->kv.Register(verb);
+  verb->add_flag("--json", flags->json, "Print one JSON object instead of the text");
+  verb->footer(
+      "Example: kakeya generate -m models/demo -f book.txt -n 32 --kv window --json\n"
+      "The text is streamed to stdout; a line of figures follows on stderr.");
+  verb->callback([flags, exit_code] {
+    const Result<int> result = Run(*flags);
+    *exit_code = result.ok() ? *result : Fail(result.status());
+  });
+}
+
+}  // namespace kakeya::cli

@@ -1,0 +1,170 @@
+// kakeya inspect: what a model folder holds, without loading the weights.
+#include <fmt/core.h>
+
+#include <filesystem>
+
+#include "cache/window.h"
+#include "format/checkpoint.h"
+#include "model/config.h"
+#include "options.h"
+#include "output.h"
+#include "text/tokenizer.h"
+#include "verbs.h"
+
+namespace kakeya::cli {
+namespace {
+
+struct InspectFlags {
+  std::string dir;
+  bool tensors = false;
+  bool check = false;
+  bool json = false;
+};
+
+std::string_view NameOf(RopeScaling scaling) {
+  switch (scaling) {
+    case RopeScaling::kNone:
+      return "none";
+    case RopeScaling::kLinear:
+      return "linear";
+    case RopeScaling::kLlama3:
+      return "llama3";
+  }
+  return "?";
+}
+
+Json DescribeConfig(const ModelConfig& config) {
+  return {{"architecture", NameOf(config.architecture)},
+          {"layers", config.num_layers},
+          {"hidden_size", config.hidden_size},
+          {"intermediate_size", config.intermediate_size},
+          {"heads", config.num_heads},
+          {"kv_heads", config.num_kv_heads},
+          {"head_dim", config.head_dim},
+          {"vocab_size", config.vocab_size},
+          {"tied_embeddings", config.tie_word_embeddings},
+          {"qk_norm", config.qk_norm},
+          {"rope_theta", config.rope.theta},
+          {"rope_scaling", NameOf(config.rope.scaling)},
+          {"max_positions", config.max_positions},
+          {"eos_token_ids", config.eos_token_ids}};
+}
+
+Json DescribeTensors(const Checkpoint& checkpoint, bool list) {
+  int64_t parameters = 0;
+  Json tensors = Json::array();
+  std::vector<std::pair<std::string, int64_t>>
+      types;  // bytes by element type, in order of appearance
+  checkpoint.ForEach([&](const Checkpoint::Location& location) {
+    const SafetensorsEntry& entry = *location.entry;
+    int64_t elements = 1;
+    for (const int64_t d : entry.shape) elements *= d;
+    parameters += elements;
+    const auto bytes = static_cast<int64_t>(entry.end - entry.begin);
+    auto type = std::find_if(types.begin(), types.end(),
+                             [&](const auto& t) { return t.first == entry.type; });
+    if (type == types.end()) type = types.insert(types.end(), {entry.type, 0});
+    type->second += bytes;
+    if (list) {
+      tensors.push_back(
+          {{"name", entry.name}, {"type", entry.type}, {"shape", entry.shape}, {"bytes", bytes}});
+    }
+  });
+  Json out = {{"files", checkpoint.files().size()},
+              {"count", checkpoint.size()},
+              {"parameters", parameters},
+              {"bytes", checkpoint.bytes()},
+              {"bytes_by_type", Json::object()}};
+  for (const auto& [type, bytes] : types) out["bytes_by_type"][type] = bytes;
+  if (list) out["list"] = std::move(tensors);
+  return out;
+}
+
+// Bytes of K/V in BF16: per position with --kv full, and in all with the default window.
+Json DescribeKv(const ModelConfig& config) {
+  const KvPolicy window{.kind = KvPolicy::Kind::kWindow};
+  const int64_t per_position = int64_t{2} * config.num_layers * config.kv_size() * 2;
+  const int64_t slabs = WindowChunks(window) + SinkChunks(window);
+  return {{"bytes_per_position", per_position},
+          {"full_bytes_at_max_positions", per_position * config.max_positions},
+          {"window_bytes", slabs * kChunk * per_position}};
+}
+
+Json DescribeText(const std::string& dir, const ModelConfig& config) {
+  Json out = {{"tokenizer", nullptr}, {"chat_template", false}};
+  const Result<Tokenizer> tokenizer = Tokenizer::Load(dir + "/tokenizer.json");
+  if (!tokenizer.ok()) {
+    out["tokenizer_error"] = tokenizer.status().message();
+    return out;
+  }
+  out["tokenizer"] = {{"tokens", tokenizer->vocab_size()}};
+  if (tokenizer->vocab_size() > config.vocab_size) {
+    out["tokenizer_error"] =
+        fmt::format("the tokenizer has {} tokens, but the model only {} embeddings",
+                    tokenizer->vocab_size(), config.vocab_size);
+  }
+  const std::string config_path = dir + "/tokenizer_config.json";
+  std::error_code ignored;
+  Json text_config = Json::object();
+  if (std::filesystem::exists(config_path, ignored)) {
+    Result<Json> json = ReadJsonFile(config_path);
+    if (json.ok()) text_config = *std::move(json);
+  }
+  const Result<std::string> source = ChatTemplate::FromTokenizerConfig(text_config, dir, false);
+  out["chat_template"] = source.ok();
+  return out;
+}
+
+// "key  value" lines, one level of nesting written as key.subkey.
+std::string Table(const Json& json, const std::string& prefix = "") {
+  std::string out;
+  for (const auto& [key, value] : json.items()) {
+    if (value.is_object()) {
+      out += Table(value, prefix + key + ".");
+    } else if (key == "list") {
+      for (const Json& t : value) {
+        out += fmt::format("  {:<8}{:<20}{}\n", t["type"].get<std::string>(), t["shape"].dump(),
+                           t["name"].get<std::string>());
+      }
+    } else {
+      out += fmt::format("{:<36}{}\n", prefix + key,
+                         value.is_string() ? value.get<std::string>() : value.dump());
+    }
+  }
+  return out;
+}
+
+Status Run(const InspectFlags& flags) {
+  KAKEYA_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(flags.dir));
+  KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(flags.dir));
+  if (flags.check) {
+    KAKEYA_RETURN_IF_ERROR(ModelFlags{.dir = flags.dir}.Load().status());
+  }
+  const Json report = {{"model", flags.dir},
+                       {"config", DescribeConfig(config)},
+                       {"tensors", DescribeTensors(checkpoint, flags.tensors)},
+                       {"kv", DescribeKv(config)},
+                       {"text", DescribeText(flags.dir, config)}};
+  return flags.json ? PrintJson(report) : Print(Table(report));
+}
+
+}  // namespace
+
+void RegisterInspect(CLI::App* app, int* exit_code) {
+  CLI::App* verb = app->add_subcommand("inspect", "Describe a model folder");
+  auto flags = std::make_shared<InspectFlags>();
+  verb->add_option("-m,--model", flags->dir, "Model folder in the Hugging Face layout")
+      ->required()
+      ->type_name("DIR");
+  verb->add_flag("--tensors", flags->tensors, "List every tensor");
+  verb->add_flag("--check", flags->check,
+                 "Also load the model: every shape is compared with the config and every weight "
+                 "must be a finite number");
+  verb->add_flag("--json", flags->json, "Print one JSON object");
+  verb->callback([flags, exit_code] {
+    const Status status = Run(*flags);
+    *exit_code = status.ok() ? kExitOk : Fail(status);
+  });
+}
+
+}  // namespace kakeya::cli

@@ -1,0 +1,45 @@
+// kakeya VERB: parses the command line and hands over to the verb.
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+
+#include "output.h"
+#include "verbs.h"
+
+namespace {
+
+constexpr const char* kDescription =
+    "Kakeya: an inference engine for language models whose memory does not grow with the "
+    "conversation.\n"
+    "\n"
+    "Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 a claim failed,\n"
+    "2 bad usage or input (one line says what and where), 130 stopped by Ctrl-C.\n"
+    "\n"
+    "  kakeya generate -m models/demo -p \"Once upon a time\" -n 64\n"
+    "  kakeya chat -m models/demo\n"
+    "  kakeya inspect -m models/demo";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("kakeya"));  // stdout is for results
+  spdlog::set_pattern("%n: %l: %v");
+  CLI::App app(kDescription, "kakeya");
+  app.set_version_flag("--version", "kakeya " KAKEYA_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(32);
+  int exit_code = kakeya::cli::kExitOk;
+  kakeya::cli::RegisterGenerate(&app, &exit_code);
+  kakeya::cli::RegisterChat(&app, &exit_code);
+  kakeya::cli::RegisterTokenize(&app, &exit_code);
+  kakeya::cli::RegisterInspect(&app, &exit_code);
+  kakeya::cli::RegisterEval(&app, &exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return kakeya::cli::Fail(kakeya::InvalidArgument("{} (try --help)", error.what()));
+  }
+  return exit_code;
+}

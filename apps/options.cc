@@ -1,0 +1,175 @@
+#include "options.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <limits>
+
+#include "format/json.h"
+#include "format/read_file.h"
+#include "output.h"
+
+namespace kakeya::cli {
+namespace {
+
+constexpr size_t kMaxPromptBytes = size_t{256} << 20;
+constexpr int kMaxThreads = 256;
+
+// The parser's own conversion takes "-1" for 2^64 - 1 and cuts what is too large.
+const CLI::Validator kUnsigned64(
+    [](const std::string& text) {
+      const bool digits =
+          !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+      errno = 0;
+      std::strtoull(text.c_str(), nullptr, 10);
+      return digits && errno == 0 ? "" : "must be a whole number from 0 to 2^64 - 1: " + text;
+    },
+    "UINT64");
+
+}  // namespace
+
+void ModelFlags::Register(CLI::App* app) {
+  app->add_option("-m,--model", dir,
+                  "Model folder in the Hugging Face layout: config.json, model.safetensors (or "
+                  "shards and their index), tokenizer.json, tokenizer_config.json")
+      ->required()
+      ->type_name("DIR");
+  app->add_option("--threads", threads, "Threads to compute with (default: the cores)")
+      ->check(CLI::Range(1, kMaxThreads))
+      ->type_name("N");
+}
+
+Result<std::unique_ptr<Engine>> ModelFlags::Load() const {
+  ProgressLine progress("Loading");
+  return Engine::Load(dir, {.threads = threads, .progress = [&](uint64_t done, uint64_t total) {
+                              progress.Show(static_cast<int64_t>(done),
+                                            static_cast<int64_t>(total));
+                            }});
+}
+
+void KvFlags::Register(CLI::App* app) {
+  app->add_option("--kv", kv,
+                  "What the cache keeps: 'full' every position, 'window' the first --sink "
+                  "positions and a sliding window")
+      ->check(CLI::IsMember({"full", "window"}))
+      ->capture_default_str()
+      ->type_name("POLICY");
+  app->add_option("--kv-type", kv_type,
+                  "Element type of the cache: bf16, f16, f32, or auto: as the model's weights "
+                  "(bf16 for most)")
+      ->check(CLI::IsMember({"auto", "bf16", "f16", "f32"}))
+      ->capture_default_str()
+      ->type_name("TYPE");
+  app->add_option("--sink", sink, "First positions that --kv window never evicts")
+      ->capture_default_str()
+      ->type_name("N");
+  app->add_option("--window", window,
+                  "Latest positions that --kv window keeps; evicted are whole chunks of 64, so up "
+                  "to 63 more stay")
+      ->capture_default_str()
+      ->type_name("N");
+  app->add_option("--prefill-chunk", prefill_chunk,
+                  "Prompt tokens computed in one pass; changes speed and memory, never the result")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+      ->capture_default_str()
+      ->type_name("N");
+}
+
+SessionOptions KvFlags::ToOptions() const {
+  SessionOptions options;
+  options.kv.kind = kv == "window" ? KvPolicy::Kind::kWindow : KvPolicy::Kind::kFull;
+  options.kv.sink = sink;
+  options.kv.window = window;
+  options.prefill_block = prefill_chunk;
+  if (kv_type == "bf16") options.kv_dtype = DType::kBF16;
+  if (kv_type == "f16") options.kv_dtype = DType::kF16;
+  if (kv_type == "f32") options.kv_dtype = DType::kF32;
+  return options;
+}
+
+void SamplingFlags::Register(CLI::App* app) {
+  app->add_option("-n,--max-tokens", max_tokens, "Tokens to generate at most")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24))
+      ->capture_default_str()
+      ->type_name("N");
+  app->add_option("--temp", sampling.temperature,
+                  "Temperature; 0 always takes the most likely token")
+      ->capture_default_str()
+      ->type_name("T");
+  app->add_option("--top-k", sampling.top_k, "Draw from the K most likely tokens only; 0: off")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 31))
+      ->capture_default_str()
+      ->type_name("K");
+  app->add_option("--top-p", sampling.top_p,
+                  "Draw from the most likely tokens that together reach probability P; 1: off")
+      ->capture_default_str()
+      ->type_name("P");
+  app->add_option("--min-p", sampling.min_p,
+                  "Leave out tokens less likely than P times the most likely one; 0: off")
+      ->capture_default_str()
+      ->type_name("P");
+  app->add_option("--seed", sampling.seed, "Same seed, same text")
+      ->check(kUnsigned64)
+      ->capture_default_str()
+      ->type_name("N");
+  app->add_option("--stop", stop, "End before this text; may be given several times")
+      ->allow_extra_args(false)
+      ->type_name("STR");
+}
+
+GenerateOptions SamplingFlags::ToOptions() const {
+  GenerateOptions options;
+  options.max_tokens = max_tokens;
+  options.sampling = sampling;
+  options.stop = stop;
+  options.interrupted = Interrupted;
+  return options;
+}
+
+void PromptFlags::Register(CLI::App* app) {
+  text_option = app->add_option("-p,--prompt", text, "The prompt")->type_name("TEXT");
+  file_option = app->add_option("-f,--file", file, "A file that holds the prompt; - reads stdin")
+                    ->type_name("FILE");
+  ids_option = app->add_option("--ids", ids_file,
+                               "A JSON file that holds the prompt as a list of token ids; needs no "
+                               "tokenizer")
+                   ->type_name("FILE");
+}
+
+Result<std::vector<int32_t>> PromptFlags::Read(const Engine& engine) const {
+  const size_t given = text_option->count() + file_option->count() + ids_option->count();
+  if (given != 1) {
+    return InvalidArgument("a prompt is needed, and only one: -p TEXT, -f FILE or --ids FILE");
+  }
+  if (ids_option->count() > 0) return ReadIds(ids_file);
+  std::string prompt = text;
+  if (file_option->count() > 0) {
+    KAKEYA_ASSIGN_OR_RETURN(prompt, ReadTextFile(file, kMaxPromptBytes));
+  }
+  if (prompt.empty()) return InvalidArgument("the prompt is empty");
+  if (const size_t nul = prompt.find('\0'); nul != std::string::npos) {
+    return InvalidArgument("the prompt holds a NUL at byte {}: it is no text", nul);
+  }
+  KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, engine.tokenizer());
+  return tokenizer->Encode(prompt, {});
+}
+
+Result<std::vector<int32_t>> IdsFromJson(const Json& json, const std::string& where) {
+  if (!json.is_array()) return InvalidArgument("{}: is not a JSON list of token ids", where);
+  constexpr int64_t kMaxId = std::numeric_limits<int32_t>::max();
+  std::vector<int32_t> ids;
+  ids.reserve(json.size());
+  for (size_t i = 0; i < json.size(); ++i) {
+    // Read as unsigned first: as signed, the library would wrap what is beyond 2^63.
+    const bool fits = json[i].is_number_unsigned() && json[i].get<uint64_t>() <= kMaxId;
+    if (!fits) return InvalidArgument("{}: item {} is not a token id", where, i);
+    ids.push_back(json[i].get<int32_t>());
+  }
+  return ids;
+}
+
+Result<std::vector<int32_t>> ReadIds(const std::string& path) {
+  KAKEYA_ASSIGN_OR_RETURN(const Json json, ReadJsonFile(path));
+  return IdsFromJson(json, path);
+}
+
+}  // namespace kakeya::cli

@@ -1,0 +1,72 @@
+// Command-line options that several verbs share, and what they mean to the engine.
+#ifndef KAKEYA_APPS_OPTIONS_H_
+#define KAKEYA_APPS_OPTIONS_H_
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "format/json.h"
+#include "session/engine.h"
+#include "session/session.h"
+
+namespace kakeya::cli {
+
+// -m, --threads.
+struct ModelFlags {
+  std::string dir;
+  int threads = 0;
+
+  void Register(CLI::App* app);
+  // Loads the model with progress on stderr.
+  Result<std::unique_ptr<Engine>> Load() const;
+};
+
+// --kv, --kv-type, --sink, --window, --prefill-chunk.
+struct KvFlags {
+  std::string kv = "full";
+  std::string kv_type = "auto";
+  int64_t sink = 4;
+  int64_t window = 64;
+  int64_t prefill_chunk = 512;
+
+  void Register(CLI::App* app);
+  SessionOptions ToOptions() const;
+};
+
+// -n, --temp, --top-k, --top-p, --min-p, --seed, --stop.
+struct SamplingFlags {
+  int64_t max_tokens = 128;
+  SamplingParams sampling;
+  std::vector<std::string> stop;
+
+  void Register(CLI::App* app);
+  GenerateOptions ToOptions() const;
+};
+
+// -p, -f, --ids: where a prompt comes from. Exactly one must be given.
+struct PromptFlags {
+  std::string text;
+  std::string file;
+  std::string ids_file;
+  CLI::Option* text_option = nullptr;
+  CLI::Option* file_option = nullptr;
+  CLI::Option* ids_option = nullptr;
+
+  void Register(CLI::App* app);
+  // The prompt's token ids. Errors: InvalidArgument when not exactly one source is given, and
+  // whatever is wrong with it.
+  Result<std::vector<int32_t>> Read(const Engine& engine) const;
+};
+
+// A JSON list of token ids. Errors begin with `where` and name the item.
+Result<std::vector<int32_t>> IdsFromJson(const Json& json, const std::string& where);
+// The same from a file; errors name it.
+Result<std::vector<int32_t>> ReadIds(const std::string& path);
+
+}  // namespace kakeya::cli
+
+#endif  // KAKEYA_APPS_OPTIONS_H_

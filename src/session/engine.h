@@ -1,0 +1,75 @@
+// A model ready to serve: parameters, tokenizer, chat template, threads and the memory they live
+// in. Loaded once, shared by all its sessions.
+//
+// Thread safety: immutable after Load, except the thread pool: one session at a time runs a step.
+#ifndef KAKEYA_SESSION_ENGINE_H_
+#define KAKEYA_SESSION_ENGINE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/ops.h"
+#include "base/memory_budget.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "model/forward.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace kakeya {
+
+struct EngineOptions {
+  int threads = 0;  // 0: one per core that the process may use
+  Device device = Device::kCpu;
+  size_t memory_limit = MemoryBudget::kUnlimited;  // bytes, for everything counted in budget()
+  LoadProgress progress = {};
+};
+
+class Engine {
+ public:
+  // Loads the model folder `dir` (HF layout). A missing tokenizer or chat template is no error
+  // here: their accessors say later why they can't help. Errors name the file and what is wrong in
+  // it.
+  static Result<std::unique_ptr<Engine>> Load(const std::string& dir, const EngineOptions& options);
+
+  const Model& model() const { return *model_; }
+  // Errors: NotFound when the folder has no tokenizer.json.
+  Result<const Tokenizer*> tokenizer() const;
+  // A conversation as the token ids that the model's chat template makes of it; bos_token and
+  // eos_token are filled in. Errors: NotFound when the model has no chat template, Corrupt when
+  // that can't be parsed, and those of ChatTemplate::Render.
+  Result<std::vector<int32_t>> EncodeChat(ChatInput input) const;
+  // The same errors before there is anything to say.
+  Status CheckChat() const { return chat_status_; }
+  // Token ids that end a text.
+  const std::vector<int32_t>& eos() const { return model_->config.eos_token_ids; }
+  OpContext context() const { return {device_, pool_.get()}; }
+  MemoryBudget& budget() { return budget_; }
+  double load_seconds() const { return load_seconds_; }
+
+ private:
+  Engine(Device device, size_t memory_limit) : device_(device), budget_(memory_limit) {}
+  Status LoadText(const std::string& dir);
+  Status LoadChatTemplate(const std::string& dir);
+
+  Device device_;
+  MemoryBudget budget_;  // outlives what is allocated from it, hence before it
+  std::unique_ptr<ThreadPool> pool_;
+  std::optional<Model> model_;
+  std::optional<Tokenizer> tokenizer_;
+  std::optional<ChatTemplate> chat_template_;
+  Status chat_status_;  // why there is no chat template
+  std::string bos_token_;
+  std::string eos_token_;
+  double load_seconds_ = 0;
+};
+
+// Cores that this process may use.
+int AvailableCores();
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_SESSION_ENGINE_H_

@@ -1,0 +1,97 @@
+// One conversation: its tokens, its cache, its answers. The only header that a server or a
+// command-line tool needs.
+//
+// Thread safety: none; one step at a time. Two sessions of one engine must not run steps at the
+// same time. Invariants:
+//  (1) tokens() is the whole history in order: what was appended and what was generated.
+//  (2) The cache holds a prefix of it; what is missing is read (prefilled) before the next token is
+//  generated.
+#ifndef KAKEYA_SESSION_SESSION_H_
+#define KAKEYA_SESSION_SESSION_H_
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "cache/kv_cache.h"
+#include "decode/decode_loop.h"
+#include "session/engine.h"
+
+namespace kakeya {
+
+struct SessionOptions {
+  KvPolicy kv = {};
+  std::optional<DType> kv_dtype =
+      {};  // none: the model's own type, so that the cache is never coarser than the weights
+  int64_t prefill_block = 512;  // tokens read in one pass
+};
+
+struct GenerateOptions {
+  int64_t max_tokens = 128;
+  SamplingParams sampling = {};
+  std::vector<std::string> stop = {};  // the text ends before the first of these; none may be empty
+  // Prompt tokens read so far and in all. May be empty.
+  std::function<void(int64_t done, int64_t total)> on_prefill = {};
+  // Text as it becomes final; always whole characters. May be empty.
+  std::function<void(std::string_view text)> on_text = {};
+  // Asked between steps; true ends the generation. May be empty.
+  std::function<bool()> interrupted = {};
+};
+
+struct Generation {
+  int64_t prompt_tokens = 0;     // tokens in the history before the first generated one
+  int64_t prefilled_tokens = 0;  // of these, read by this call
+  std::vector<int32_t> tokens;
+  std::string text;  // of the tokens, up to a stop string; empty without a tokenizer
+  StopReason stop = StopReason::kLength;
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+};
+
+// What the K/V memory of a session amounts to, as the allocator counts it.
+struct KvUsage {
+  size_t resident_bytes = 0;  // now
+  size_t peak_bytes = 0;      // at most so far, including the block in flight
+  size_t history_bytes = 0;   // of the token ids, which grow with the conversation
+};
+
+class Session {
+ public:
+  // REQUIRES: the engine outlives the session. Errors: InvalidArgument for a policy that can't
+  // work, ResourceExhausted.
+  static Result<Session> Create(Engine* engine, const SessionOptions& options);
+
+  // Adds tokens to the history; they are read by the next Generate. Errors: InvalidArgument naming
+  // the first id that is not in the vocabulary; nothing was added then.
+  Status Append(std::span<const int32_t> ids);
+
+  // Continues the history. Errors: InvalidArgument for an empty history, bad parameters, or a
+  // history that is longer than the model's context; ResourceExhausted; Corrupt when the model
+  // computes no numbers. The history keeps what had been streamed.
+  Result<Generation> Generate(const GenerateOptions& options);
+
+  const std::vector<int32_t>& tokens() const { return tokens_; }
+  KvCache& cache() { return cache_; }
+  const KvCache& cache() const { return cache_; }
+  // Most positions that the history may have: the model's own limit if every position stays, none
+  // if it is bounded.
+  int64_t max_positions() const;
+  KvUsage kv_usage() const;
+
+ private:
+  Session(Engine* engine, const SessionOptions& options, KvCache cache)
+      : engine_(engine), options_(options), cache_(std::move(cache)) {}
+
+  Engine* engine_;
+  SessionOptions options_;
+  KvCache cache_;
+  std::vector<int32_t> tokens_;
+};
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_SESSION_SESSION_H_
