@@ -32,6 +32,9 @@ class Options:
 
 
 class Outcome:
+    """How a run ended. peak_bytes is the kernel's count, which begins at this process's own size when it forks: a test
+    script must stay small itself."""
+
     def __init__(self, code, stdout, stderr, seconds, peak_bytes):
         self.code, self.stdout, self.stderr = code, stdout, stderr
         self.seconds, self.peak_bytes = seconds, peak_bytes
