@@ -175,7 +175,7 @@ Result<int> Run(const ChatFlags& flags) {
       status = conversation.Answer(attachment + *message, options).status();
       attachment.clear();
       KAKEYA_RETURN_IF_ERROR(output);
-      KAKEYA_RETURN_IF_ERROR(Print("\n"));
+      if (status.ok()) KAKEYA_RETURN_IF_ERROR(Print("\n"));
     }
     if (!status.ok()) exit_code = Fail(status);
     ClearInterrupt();
