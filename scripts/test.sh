@@ -92,11 +92,10 @@ cli_tests() {
 }
 
 parity_tests() {
-  local status=0 file
-  for file in tests/parity/*_parity.py; do
-    say "== $file"
-    build/venv/bin/python "$file" --kakeya build/bin/kakeya || status=1
-  done
+  local status=0 python=build/venv/bin/python
+  "$python" tests/parity/tokenizer_parity.py --kakeya build/bin/kakeya || status=1
+  "$python" tests/parity/template_parity.py --driver build/bin/render_template || status=1
+  "$python" tests/parity/logits_parity.py --kakeya build/bin/kakeya --jobs "$JOBS" || status=1
   return $status
 }
 
@@ -123,7 +122,7 @@ fuzz_one() {
   rm -rf "$scratch" && mkdir -p "$scratch/corpus"
   if ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
     "$1" -max_total_time="$FUZZ_SECONDS" -timeout=20 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
-    -artifact_prefix="$scratch/" "$scratch/corpus" "tests/fuzz/corpus/${name%_fuzz}" >"$LOGS/$name.log" 2>&1; then
+    -artifact_prefix="$scratch/" "$scratch/corpus" "tests/fuzz/corpus/${name#fuzz_}" >"$LOGS/$name.log" 2>&1; then
     grep -E 'stat::number_of_executed_units|stat::new_units' "$LOGS/$name.log"
     say "1 passed, 0 failed"
   else
@@ -136,7 +135,7 @@ fuzz_one() {
 # All targets, $JOBS at a time.
 fuzz() {
   local target pids=() status=0 pid
-  for target in build/fuzz/bin/*_fuzz; do
+  for target in build/fuzz/bin/fuzz_*; do
     [ -x "$target" ] || continue
     fuzz_one "$target" &
     pids+=($!)
