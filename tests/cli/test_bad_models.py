@@ -686,10 +686,10 @@ def bad_template(scratch, template):
     refused(outcome, peak=1000 * MIB)
 
 
-@case("row 27: what a template may not know is undefined, not an error of the machine")
-def harmless_attributes(scratch):
+@case("row 27: a name that isn't there is undefined, not an error")
+def undefined_names(scratch):
     folder = copy_model(TEXT, scratch)
-    for expression in ("messages[0].__class__", "messages.nothing", "undefined_name"):
+    for expression in ("messages[0].nothing", "messages.nothing", "undefined_name"):
         edit_json(folder / "tokenizer_config.json", lambda c, e=expression: c.update(
             chat_template="{{ 'a' if " + e + " is defined else 'b' }}"))
         outcome = kakeya("chat", "-m", folder, "-n", "2", stdin=b"hi\n")
