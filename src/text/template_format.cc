@@ -49,7 +49,7 @@ std::string QuoteJson(std::string_view text, bool ensure_ascii) {
     } else if (c >= 0x10000 && ensure_ascii) {
       const uint32_t v = c - 0x10000;
       out += fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + (v >> 10), 0xDC00 + (v & 0x3FF));
-    } else if (c < 0x20 || (c > 0x7E && ensure_ascii && c != 0x7F)) {
+    } else if (c < 0x20 || (c > 0x7E && ensure_ascii)) {
       out += fmt::format("\\u{:04x}", uint32_t(c));
     } else {
       AppendUtf8(c, &out);

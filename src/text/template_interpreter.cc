@@ -347,8 +347,10 @@ class Interpreter {
       if (subscript.children[i]) bounds[i] = Evaluate(*subscript.children[i], scope);
     }
     const Sequence* sequence = object.AsSequence();
-    if (!object.IsString() && !(sequence && sequence->indexable())) {
-      return Value::MakeUndefined(fmt::format("a {} can't be sliced", object.TypeName()));
+    const bool sliceable = object.IsString() || (sequence && sequence->indexable());
+    const auto usable = [](const Value& bound) { return bound.IsNone() || bound.IsInt(); };
+    if (!sliceable || !std::all_of(std::begin(bounds), std::end(bounds), usable)) {
+      return Value::MakeUndefined(fmt::format("a {} can't be sliced like this", object.TypeName()));
     }
     return SliceOf(runtime_, object, &bounds[0], &bounds[1], &bounds[2]);
   }
