@@ -21,11 +21,10 @@
 HWY_BEFORE_NAMESPACE();
 namespace kakeya::cpu::HWY_NAMESPACE {
 
-// Registers decide how many queries share one pass over a chunk.
-constexpr int kAttentionSums = kVecs == 1 ? 24 : kVecs == 2 ? 12 : 16;
-constexpr int kMaxPassQueries = kVecs == 1 ? 6 : kVecs == 2 ? 6 : 4;
+// Queries that share one pass over a chunk: with four blocks each they fill the registers for sums.
+constexpr int kMaxPassQueries = std::min(6, kSumBlocks);
 constexpr int PassBlocks(int queries) {
-  const int blocks = kAttentionSums / kVecs / queries;
+  const int blocks = kSumBlocks / queries;
   return blocks >= 8 ? 8 : blocks >= 4 ? 4 : blocks >= 2 ? 2 : 1;
 }
 

@@ -38,13 +38,12 @@ constexpr int kMaxTileBlocks = 8;
 HWY_BEFORE_NAMESPACE();
 namespace kakeya::cpu::HWY_NAMESPACE {
 
-// Registers decide the tile: kRows rows times TileBlocks(kRows) blocks of outputs stay in
-// accumulators, beside the weights of one column and one broadcast input.
-constexpr int kAccumulators = kVecs == 1 ? 24 : kVecs == 2 ? 12 : 16;
-constexpr int kMaxTileRows = kAccumulators / kVecs / (kVecs == 1 ? 2 : 1);
+// The registers for sums are filled by kRows rows times TileBlocks(kRows) blocks of outputs. With
+// two blocks a row, an input is broadcast for two multiply-adds.
+constexpr int kMaxTileRows = kSumBlocks >= 16 ? kSumBlocks / 2 : kSumBlocks;
 
 constexpr int TileBlocks(int rows) {
-  const int blocks = kAccumulators / kVecs / rows;
+  const int blocks = kSumBlocks / rows;
   return blocks >= kMaxTileBlocks ? kMaxTileBlocks : blocks >= 4 ? 4 : blocks >= 2 ? 2 : 1;
 }
 

@@ -20,10 +20,17 @@
 #include "base/tensor_view.h"
 
 // Unrolls the next loop, whose bounds are compile-time constants, so that arrays of vectors become
-// registers.
+// registers. Not under sanitizers: every unrolled step would carry its checks, and compiling would
+// take minutes.
 #undef KAKEYA_UNROLL
-#ifdef __clang__
+#if defined(__clang__)
+#if __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#define KAKEYA_UNROLL
+#else
 #define KAKEYA_UNROLL _Pragma("clang loop unroll(full)")
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define KAKEYA_UNROLL
 #else
 #define KAKEYA_UNROLL _Pragma("GCC unroll 16")
 #endif
@@ -41,9 +48,47 @@ using Vec = hn::Vec<F>;
 inline constexpr int kVecLanes = static_cast<int>(hn::MaxLanes(F()));
 inline constexpr int kVecs = kBlock / kVecLanes;
 
+// Registers that a kernel may fill with running sums, leaving room for its inputs. Where a fused
+// multiply-add has to be emulated, registers are not what limits: one block keeps the code small.
+#if HWY_NATIVE_FMA
+inline constexpr int kSumBlocks = (HWY_TARGET <= HWY_AVX3 ? 24 : HWY_ARCH_X86 ? 12 : 24) / kVecs;
+#else
+inline constexpr int kSumBlocks = 1;
+#endif
+
 struct Block {
   Vec v[kVecs];
 };
+
+#if !HWY_NATIVE_FMA && HWY_TARGET != HWY_SCALAR
+// The product of two floats is exact in double. Their sum with c is rounded to odd (an inexact sum
+// gets an odd last bit), which makes the final rounding to float the only one that counts: Boldo
+// and Melquiond, "Emulation of a FMA and correctly rounded sums", 2008.
+template <class HalfVec>
+HWY_NOINLINE HalfVec FmaByRoundingToOdd(HalfVec a, HalfVec b, HalfVec c) {
+  const hn::Half<F> half;
+  const hn::Repartition<double, F> wide;
+  const hn::RebindToUnsigned<decltype(wide)> bits;
+  const auto product = hn::Mul(hn::PromoteTo(wide, a), hn::PromoteTo(wide, b));
+  const auto addend = hn::PromoteTo(wide, c);
+  const auto sum = hn::Add(product, addend);
+  const auto back = hn::Sub(sum, product);
+  const auto error = hn::Add(hn::Sub(product, hn::Sub(sum, back)), hn::Sub(addend, back));
+  const auto sum_bits = hn::BitCast(bits, sum);
+  const auto one = hn::Set(bits, 1);
+  const auto even = hn::Eq(hn::And(sum_bits, one), hn::Zero(bits));
+  // The true sum is larger in magnitude than `sum` if the error has its sign.
+  const auto zero = hn::Zero(wide);
+  const auto up = hn::Or(hn::And(hn::Gt(error, zero), hn::Gt(sum, zero)),
+                         hn::And(hn::Lt(error, zero), hn::Lt(sum, zero)));
+  const auto down = hn::Or(hn::And(hn::Gt(error, zero), hn::Lt(sum, zero)),
+                           hn::And(hn::Lt(error, zero), hn::Gt(sum, zero)));
+  const auto add = hn::IfThenElseZero(hn::And(even, hn::RebindMask(bits, up)), one);
+  const auto subtract = hn::IfThenElseZero(hn::And(even, hn::RebindMask(bits, down)), one);
+  const auto odd = hn::BitCast(wide, hn::Sub(hn::Add(sum_bits, add), subtract));
+  return hn::DemoteTo(half, odd);
+}
+#endif
 
 // a * b + c with one rounding, also where the machine has no such instruction.
 HWY_INLINE Vec Fma(Vec a, Vec b, Vec c) {
@@ -52,37 +97,12 @@ HWY_INLINE Vec Fma(Vec a, Vec b, Vec c) {
 #elif HWY_TARGET == HWY_SCALAR
   return hn::Set(F(), std::fma(hn::GetLane(a), hn::GetLane(b), hn::GetLane(c)));
 #else
-  // The product of two floats is exact in double. Their sum with c is rounded to odd (an inexact
-  // sum gets an odd last bit), which makes the final rounding to float the only one that counts:
-  // Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums", 2008.
-  const F f;
   const hn::Half<F> half;
-  const hn::Repartition<double, F> wide;
-  const hn::RebindToUnsigned<decltype(wide)> bits;
-  const auto add_odd = [&](auto a_half, auto b_half, auto c_half) HWY_ATTR {
-    const auto product = hn::Mul(hn::PromoteTo(wide, a_half), hn::PromoteTo(wide, b_half));
-    const auto addend = hn::PromoteTo(wide, c_half);
-    const auto sum = hn::Add(product, addend);
-    const auto back = hn::Sub(sum, product);
-    const auto error = hn::Add(hn::Sub(product, hn::Sub(sum, back)), hn::Sub(addend, back));
-    const auto zero = hn::Zero(wide);
-    const auto sum_bits = hn::BitCast(bits, sum);
-    const auto even = hn::Eq(hn::And(sum_bits, hn::Set(bits, 1)), hn::Zero(bits));
-    // The true sum lies above `sum` in magnitude if the error has its sign.
-    const auto up = hn::Or(hn::And(hn::Gt(error, zero), hn::Gt(sum, zero)),
-                           hn::And(hn::Lt(error, zero), hn::Lt(sum, zero)));
-    const auto down = hn::Or(hn::And(hn::Gt(error, zero), hn::Lt(sum, zero)),
-                             hn::And(hn::Lt(error, zero), hn::Gt(sum, zero)));
-    const auto one = hn::Set(bits, 1);
-    const auto none = hn::Zero(bits);
-    const auto add = hn::IfThenElse(hn::And(even, hn::RebindMask(bits, up)), one, none);
-    const auto subtract = hn::IfThenElse(hn::And(even, hn::RebindMask(bits, down)), one, none);
-    const auto odd = hn::BitCast(wide, hn::Sub(hn::Add(sum_bits, add), subtract));
-    return hn::DemoteTo(half, odd);
-  };
-  const auto low = add_odd(hn::LowerHalf(half, a), hn::LowerHalf(half, b), hn::LowerHalf(half, c));
-  const auto high = add_odd(hn::UpperHalf(half, a), hn::UpperHalf(half, b), hn::UpperHalf(half, c));
-  return hn::Combine(f, high, low);
+  const auto low =
+      FmaByRoundingToOdd(hn::LowerHalf(half, a), hn::LowerHalf(half, b), hn::LowerHalf(half, c));
+  const auto high =
+      FmaByRoundingToOdd(hn::UpperHalf(half, a), hn::UpperHalf(half, b), hn::UpperHalf(half, c));
+  return hn::Combine(F(), high, low);
 #endif
 }
 
