@@ -74,7 +74,7 @@ Result<Checkpoint> Checkpoint::OpenShards(const std::string& dir, const std::str
     }
     const auto [it, is_new] = opened.emplace(shard_name, checkpoint.files_.size());
     if (is_new) {
-      Result<SafetensorsFile> file = SafetensorsFile::Open(dir + "/" + shard_name);
+      Result<SafetensorsFile> file = SafetensorsFile::Open(fmt::format("{}/{}", dir, shard_name));
       if (!file.ok()) return file.status().WithContext(index_path);
       checkpoint.files_.push_back(*std::move(file));
     }

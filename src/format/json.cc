@@ -17,11 +17,13 @@ namespace {
 // Walks the text and keeps count, so that our own complaints can say where.
 class CountingIterator {
  public:
+  // NOLINTBEGIN(readability-identifier-naming): the names that std::iterator_traits looks for.
   using iterator_category = std::input_iterator_tag;
   using value_type = char;
   using difference_type = std::ptrdiff_t;
   using pointer = const char*;
   using reference = const char&;
+  // NOLINTEND(readability-identifier-naming)
 
   CountingIterator(const char* at, const char** seen) : at_(at), seen_(seen) {}
   reference operator*() const { return *at_; }
