@@ -49,12 +49,31 @@ class Translator {
         return OkStatus();
       case '(':
         return Group();
+      case ')':
+        Copy(1);
+        if (!RepeatFollows()) Count();
+        return OkStatus();
+      case '*':
+      case '+':
+      case '?':
+        Copy(1);
+        if (Follows("+") || Follows("?")) Copy(1);
+        Count();
+        return OkStatus();
       case '{':
         return Braces();
       default:
         Copy(1);
         return OkStatus();
     }
+  }
+
+  // Whatever can be tried more than once, or run along the text, is a repeat or a group. A callout
+  // behind each lets the caller count the work.
+  void Count() { out_ += "(?C1)"; }
+
+  bool RepeatFollows() const {
+    return Follows("*") || Follows("+") || Follows("?") || BracesEnd() > 0;
   }
 
   Status ClassItem() {
@@ -86,26 +105,36 @@ class Translator {
     return OkStatus();
   }
 
-  // "{n}", "{n,}" and "{n,m}" repeat; every other brace is a character.
-  Status Braces() {
+  // "{n}", "{n,}", "{,n}" and "{n,m}" repeat; every other brace is a character. Where the repeat
+  // ends, or 0.
+  size_t BracesEnd() const {
+    if (!Follows("{")) return 0;
     size_t end = at_ + 1;
     while (end < in_.size() && IsDigit(in_[end])) ++end;
-    const bool has_min = end > at_ + 1;
-    const bool has_comma = end < in_.size() && in_[end] == ',';
-    if (has_comma) {
+    bool has_number = end > at_ + 1;
+    if (end < in_.size() && in_[end] == ',') {
       ++end;
+      const size_t digits = end;
       while (end < in_.size() && IsDigit(in_[end])) ++end;
+      has_number |= end > digits;
     }
-    const bool closed = end < in_.size() && in_[end] == '}';
-    if (!closed || (!has_min && !has_comma)) {
+    return has_number && end < in_.size() && in_[end] == '}' ? end + 1 : 0;
+  }
+
+  Status Braces() {
+    const size_t end = BracesEnd();
+    if (end == 0) {
       Copy(1);
       return OkStatus();
     }
-    if (!has_min) return Refuse("a repeat without a minimum");
-    const char next = end + 1 < in_.size() ? in_[end + 1] : '\0';
+    const std::string_view repeat = in_.substr(at_, end - at_);
+    if (repeat[1] == ',') return Refuse("a repeat without a minimum");
+    const bool has_comma = repeat.find(',') != repeat.npos;
+    const char next = end < in_.size() ? in_[end] : '\0';
     // Ruby reads {n,m}+ as a repeat of a repeat and {n}? as an option, PCRE2 as modifiers.
     if (next == '+' || (next == '?' && !has_comma)) return Refuse("a modifier after '{...}'");
-    Copy(end + 1 - at_);
+    Copy(repeat.size() + (next == '?' ? 1 : 0));
+    Count();
     return OkStatus();
   }
 

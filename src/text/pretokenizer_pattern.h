@@ -15,7 +15,9 @@ inline constexpr size_t kMaxPatternBytes = 8192;
 // The same pattern in PCRE2's syntax (to be compiled with UTF, UCP and MULTILINE). What both
 // engines read alike is copied; \s, \h and \uHHHH are rewritten; whatever they read differently or
 // only one of them knows (\w, backreferences, verbs, nested classes, `{n}+`, ...) is Unsupported.
-// One difference stays: under (?i) Oniguruma lets "ss" match U+00DF and the like, PCRE2 doesn't.
+// A callout (number 1) stands behind every repeat and every group, so that the one who runs the
+// pattern can count its steps. One difference stays: under (?i) Oniguruma lets "ss" match U+00DF
+// and the like, PCRE2 doesn't.
 Result<std::string> TranslatePattern(std::string_view pattern);
 
 }  // namespace kakeya

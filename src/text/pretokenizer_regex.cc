@@ -2,7 +2,6 @@
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -13,20 +12,10 @@
 namespace kakeya {
 namespace {
 
-// PCRE2 counts its match limit anew at each start position. Searching a few starts per call keeps
-// one call short enough for the time budget to be looked at in between.
-constexpr size_t kStartsPerCall = 64;
-constexpr int kCallsPerClockReading = 64;
 constexpr uint32_t kParenthesesDepth = 100;
 constexpr uint32_t kHeapLimitKib = 64 << 10;
 constexpr size_t kJitStackStart = 32 << 10;
 constexpr size_t kJitStackMax = 1 << 20;
-
-double ThreadSeconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
 
 std::string Pcre2Message(int code) {
   std::array<PCRE2_UCHAR, 160> text{};
@@ -59,7 +48,7 @@ Result<PretokenizerRegex> PretokenizerRegex::CompileTranslated(std::string_view 
   if (context == nullptr) return ResourceExhausted("no memory for a regex");
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   pcre2_set_parens_nest_limit(context.get(), kParenthesesDepth);
-  options |= PCRE2_UTF | PCRE2_USE_OFFSET_LIMIT;
+  options |= PCRE2_UTF;
   if ((options & PCRE2_LITERAL) == 0) options |= PCRE2_UCP;
   int error = 0;
   size_t offset = 0;
@@ -81,13 +70,14 @@ struct RegexScratch::State {
   pcre2_match_data* data = pcre2_match_data_create(1, nullptr);
   pcre2_match_context* context = pcre2_match_context_create(nullptr);
   pcre2_jit_stack* stack = pcre2_jit_stack_create(kJitStackStart, kJitStackMax, nullptr);
-  double deadline = 0;
-  int calls = 0;
+  uint64_t steps_left = 0;
+  size_t position = 0;  // of the last callout
 
   State() {
     if (context == nullptr) return;
     pcre2_jit_stack_assign(context, nullptr, stack);
     pcre2_set_heap_limit(context, kHeapLimitKib);
+    pcre2_set_callout(context, &State::Count, this);
   }
   ~State() {
     pcre2_match_data_free(data);
@@ -96,22 +86,30 @@ struct RegexScratch::State {
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
+
+  // Called behind every repeat and group. PCRE2's own match limit counts neither the characters
+  // that a repeat runs over nor, summed up, the starts: a*a*b would take hours on a megabyte.
+  static int Count(pcre2_callout_block* block, void* self) {
+    auto* state = static_cast<State*>(self);
+    const size_t now = block->current_position;
+    const size_t steps =
+        1 + (now > state->position ? now - state->position : state->position - now);
+    state->position = now;
+    if (steps > state->steps_left) return PCRE2_ERROR_CALLOUT;
+    state->steps_left -= steps;
+    return 0;
+  }
 };
 
 RegexScratch::RegexScratch(size_t text_bytes) : state_(std::make_unique<State>()) {
-  state_->deadline = ThreadSeconds() + 5.0 + static_cast<double>(text_bytes) * 4e-6;
+  state_->steps_left = 10'000'000 + uint64_t{200} * text_bytes;
 }
 RegexScratch::~RegexScratch() = default;
 
 RegexSearch::RegexSearch(const PretokenizerRegex& regex, std::string_view text,
                          RegexScratch* scratch)
     : regex_(regex), text_(text), state_(scratch->state_.get()) {
-  if (state_->context == nullptr) return;
-  // Giving back a run of white space one character at a time costs one unit per character; a
-  // pattern that costs much more at a single position is exponential.
-  const size_t limit = 1'000'000 + 8 * std::min<size_t>(text.size(), size_t{400} << 20);
-  pcre2_set_match_limit(state_->context, static_cast<uint32_t>(limit));
-  pcre2_set_depth_limit(state_->context, static_cast<uint32_t>(limit));
+  state_->position = 0;
 }
 
 size_t RegexSearch::NextChar(size_t at) const {
@@ -120,38 +118,27 @@ size_t RegexSearch::NextChar(size_t at) const {
   return at;
 }
 
-Result<bool> RegexSearch::SearchWindow(size_t from, RegexMatch* match) {
+Result<bool> RegexSearch::Next(RegexMatch* match) {
   if (state_->data == nullptr || state_->context == nullptr) {
     return ResourceExhausted("no memory for a regex");
   }
-  if (++state_->calls % kCallsPerClockReading == 0 && ThreadSeconds() > state_->deadline) {
-    return ResourceExhausted("regex {} takes too long on this text", Quoted(regex_.source()));
-  }
   const auto* code = static_cast<const pcre2_code*>(regex_.code());
-  pcre2_set_offset_limit(state_->context, from + kStartsPerCall - 1);
-  int rc = pcre2_match(code, AsPcre2(text_), text_.size(), from, PCRE2_NO_UTF_CHECK, state_->data,
-                       state_->context);
-  if (rc == PCRE2_ERROR_JIT_STACKLIMIT) {
-    rc = pcre2_match(code, AsPcre2(text_), text_.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
-                     state_->data, state_->context);
-  }
-  if (rc == PCRE2_ERROR_NOMATCH) return false;
-  if (rc < 0) {
-    return ResourceExhausted("regex {} gave up at byte {} of a piece of text: {}",
-                             Quoted(regex_.source()), from, Printable(Pcre2Message(rc), 160));
-  }
-  const size_t* ovector = pcre2_get_ovector_pointer(state_->data);
-  *match = {ovector[0], ovector[1]};
-  return true;
-}
-
-Result<bool> RegexSearch::Next(RegexMatch* match) {
   while (from_ <= text_.size()) {
-    KAKEYA_ASSIGN_OR_RETURN(const bool found, SearchWindow(from_, match));
-    if (!found) {
-      from_ = NextChar(std::min(from_ + kStartsPerCall - 1, text_.size()));
-      continue;
+    const auto search = [&](uint32_t options) {
+      return pcre2_match(code, AsPcre2(text_), text_.size(), from_, PCRE2_NO_UTF_CHECK | options,
+                         state_->data, state_->context);
+    };
+    int rc = search(0);
+    // The interpreter keeps its stack on the heap and has more of it.
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT) rc = search(PCRE2_NO_JIT);
+    if (rc == PCRE2_ERROR_NOMATCH) return false;
+    if (rc < 0) {
+      const std::string why = rc == PCRE2_ERROR_CALLOUT ? "too many steps" : Pcre2Message(rc);
+      return ResourceExhausted("regex {} gave up on this text: {}", Quoted(regex_.source()),
+                               Printable(why, 160));
     }
+    const size_t* ovector = pcre2_get_ovector_pointer(state_->data);
+    *match = {ovector[0], ovector[1]};
     if (match->begin == match->end && match->end == last_end_) {
       from_ = NextChar(from_);
       continue;

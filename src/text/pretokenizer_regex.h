@@ -36,8 +36,9 @@ struct RegexMatch {
   size_t end = 0;
 };
 
-// Working memory and budget for the searches of one text. The budget is processor time of the
-// calling thread, 5 seconds and 4 more for each MB: hundreds of times what a sane pattern takes.
+// Working memory and budget for the searches of one text. The budget is a number of steps, so that
+// a pattern runs away on every machine or on none: 10 million and 200 more per byte, where sane
+// patterns take fewer than 20 per byte.
 class RegexScratch {
  public:
   explicit RegexScratch(size_t text_bytes);
@@ -62,8 +63,6 @@ class RegexSearch {
   Result<bool> Next(RegexMatch* match);
 
  private:
-  // Outcome of one search among the starts [from, from + window).
-  Result<bool> SearchWindow(size_t from, RegexMatch* match);
   size_t NextChar(size_t at) const;
 
   const PretokenizerRegex& regex_;

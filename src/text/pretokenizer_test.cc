@@ -132,6 +132,16 @@ TEST(PreTokenizerTest, ExponentialPatternsEndInAnErrorOfOneLine) {
   EXPECT_EQ(words.find('\n'), std::string::npos);
 }
 
+// Polynomial patterns stay within the limits of a single start position.
+TEST(PreTokenizerTest, PolynomialPatternsEndInAnErrorOfOneLine) {
+  const std::string text(1 << 20, 'a');
+  for (const char* pattern : {"a*a*b", "a*?a*?b", "a{0,}a{1,}b", "(?>a|b)*?(?=a*b)"}) {
+    const std::string words = SplitWords(pattern, "Isolated", text + "cb");
+    EXPECT_TRUE(words.starts_with("error: regex ")) << pattern << ": " << words.substr(0, 100);
+    EXPECT_EQ(words.find('\n'), std::string::npos);
+  }
+}
+
 TEST(PreTokenizerTest, DeepBacktrackingEndsInAnErrorOrAMatchButNeverInACrash) {
   const std::string text(1 << 20, 'a');
   const std::string words = SplitWords("(?:a|(?:b))*(?=a$)a", "Isolated", text);
