@@ -28,7 +28,7 @@ struct Shape {
 // K/V of a whole context in pages, made by StoreKv. Slots never written hold NaN.
 class Context {
  public:
-  Context(const Shape& shape, int64_t length, std::mt19937* rng) : shape_(shape), length_(length) {
+  Context(const Shape& shape, int64_t length, std::mt19937* rng) : shape_(shape) {
     const int64_t width = int64_t{shape.kv_heads} * shape.head_dim;
     k_ = RandomFloats(length * width, rng);
     v_ = RandomFloats(length * width, rng);
@@ -72,7 +72,6 @@ class Context {
   }
 
   Shape shape_;
-  int64_t length_;
   std::vector<float> k_;
   std::vector<float> v_;
   std::vector<std::vector<std::byte>> storage_;
@@ -125,8 +124,8 @@ std::vector<float> Attend(const OpContext& context, const Context& kv, const Cas
 
 const Shape kShapes[] = {
     {2, 2, 16, DType::kF32},   {4, 2, 64, DType::kBF16}, {3, 1, 24, DType::kF16},
-    {8, 1, 128, DType::kBF16}, {1, 1, 8, DType::kBF16},  {7, 1, 80, DType::kF16},
-    {2, 1, 256, DType::kF32},
+    {4, 1, 128, DType::kBF16}, {1, 1, 8, DType::kBF16},  {3, 1, 80, DType::kF16},
+    {1, 1, 256, DType::kF32},
 };
 
 TEST(Attention, ReferenceAgreesWithANaiveSoftmax) {
@@ -162,20 +161,25 @@ TEST(Attention, ReferenceAgreesWithANaiveSoftmax) {
 // slots are NaN.
 TEST(Attention, EqualsReferenceOnEveryTargetAndThreadCount) {
   std::mt19937 rng(2);
+  const std::pair<int64_t, int> spans[] = {{0, 1}, {0, 30}, {63, 1}, {64, 2}, {130, 5}, {511, 3}};
+  const std::pair<int, int> rules[] = {{0, 0}, {0, 64}, {4, 64}, {70, 200}};
+  int turn = 0;
   for (const Shape& shape : kShapes) {
-    const Context kv(shape, 680, &rng);
-    const int64_t lengths[][2] = {{0, 1}, {0, 70}, {63, 1}, {64, 2}, {130, 5}, {511, 3}, {600, 13}};
-    for (const auto& [first, rows] : lengths) {
-      for (const auto& [sink, window] : {std::pair{0, 0}, {0, 64}, {4, 64}, {70, 200}}) {
-        const Case c = MakeCase(shape, first, static_cast<int>(rows), sink, window, &rng);
+    ++turn;
+    const Context kv(shape, 520, &rng);
+    for (const auto& span : spans) {
+      // Over the shapes every rule meets every span, without the full product.
+      for (int i = 0; i < 2; ++i) {
+        const auto [sink, window] = rules[turn++ % 4];
+        const Case c = MakeCase(shape, span.first, span.second, sink, window, &rng);
         const std::vector<float> expected = Attend({Device::kRef, nullptr}, kv, c, 0, c.rows);
         for (const float value : expected) ASSERT_FALSE(std::isnan(value));
         ForEachTarget([&](const char* target) {
           for (ThreadPool* pool : {AllPools()[0], AllPools()[1], AllPools()[3]}) {
             const std::vector<float> out = Attend({Device::kCpu, pool}, kv, c, 0, c.rows);
             ASSERT_TRUE(BitEqual(expected.data(), out.data(), out.size()))
-                << target << " first " << first << " rows " << rows << " window " << window
-                << " head_dim " << shape.head_dim;
+                << target << " first " << span.first << " rows " << span.second << " window "
+                << c.window << " sink " << c.sink << " head_dim " << shape.head_dim;
           }
         });
       }
@@ -186,7 +190,7 @@ TEST(Attention, EqualsReferenceOnEveryTargetAndThreadCount) {
 // More groups than one wave of split attention holds.
 TEST(Attention, LongDecodeEqualsReference) {
   std::mt19937 rng(3);
-  const Shape shape{4, 2, 64, DType::kBF16};
+  const Shape shape{2, 1, 16, DType::kBF16};
   const Context kv(shape, 9000, &rng);
   const Case c = MakeCase(shape, 8990, 2, 4, 0, &rng);
   const std::vector<float> expected = Attend({Device::kRef, nullptr}, kv, c, 0, 2);
@@ -200,11 +204,11 @@ TEST(Attention, LongDecodeEqualsReference) {
 
 TEST(Attention, ARowDoesNotDependOnItsNeighbours) {
   std::mt19937 rng(4);
-  const Shape shape{4, 2, 64, DType::kBF16};
-  const Context kv(shape, 900, &rng);
+  const Shape shape{4, 2, 16, DType::kBF16};
+  const Context kv(shape, 700, &rng);
   const int64_t width = int64_t{shape.heads} * shape.head_dim;
   for (const auto& [sink, window] : {std::pair{0, 0}, {4, 64}, {64, 128}}) {
-    const Case c = MakeCase(shape, 600, 200, sink, window, &rng);
+    const Case c = MakeCase(shape, 500, 200, sink, window, &rng);
     ForEachTarget([&](const char* target) {
       const OpContext context{Device::kCpu, AllPools()[1]};
       const std::vector<float> whole = Attend(context, kv, c, 0, c.rows);
@@ -271,7 +275,9 @@ TEST(StoreKv, EqualsReferenceAndLeavesOtherSlotsAlone) {
     v[1] = 1e30f;
     const size_t bytes =
         static_cast<size_t>(PageElements(shape.kv_heads, shape.head_dim)) * SizeOf(shape.dtype);
-    for (const auto& [first, rows] : {std::pair{0, 64}, {0, 1}, {63, 1}, {17, 30}}) {
+    for (const auto& range : {std::pair{0, 64}, {0, 1}, {63, 1}, {17, 30}}) {
+      const int first = range.first;
+      const int rows = range.second;
       std::vector<std::byte> expected(bytes, std::byte{0x5a});
       StoreKv({Device::kRef, nullptr}, k.data(), v.data(), rows, shape.kv_heads, shape.head_dim,
               shape.dtype, expected.data(), first);

@@ -39,8 +39,10 @@ TEST(MatMul, EqualsReferenceOnEveryTargetAndThreadCount) {
   MemoryBudget budget;
   const std::vector<int> row_counts = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 16, 23, 33, 64, 70};
   for (const DType dtype : kAllTypes) {
-    for (const auto& [n, k] :
+    for (const auto& shape :
          {std::pair{1, 1}, {15, 7}, {16, 16}, {17, 33}, {130, 64}, {300, 19}, {1030, 40}}) {
+      const int n = shape.first;
+      const int k = shape.second;
       const PackedMatrix w = PackRandom(dtype, n, k, &budget, &rng);
       const std::vector<float> x = RandomFloats(70 * k, &rng);
       std::vector<float> expected(static_cast<size_t>(70 * n));
