@@ -90,6 +90,9 @@ MARKED = [
 
 def training_text(rng):
     words = sorted({w for p in PHRASES for w in p.split()})
+    # Made-up words give the trainer something to merge.
+    syllables = [a + b + c for a in "bdfklmnprst" for b in "aeiou" for c in ("", "n", "r", "s")]
+    words += ["".join(rng.choice(syllables) for _ in range(rng.randint(1, 4))) for _ in range(1200)]
     lines = list(PHRASES) * 4
     for _ in range(3000):
         line = " ".join(rng.choice(words) for _ in range(rng.randint(3, 14)))
@@ -179,6 +182,8 @@ def strings():
     texts += [unicodedata.normalize("NFD", p) for p in PHRASES]
     texts += [unicodedata.normalize("NFC", p) for p in PHRASES]
     texts += [p.upper() for p in PHRASES[:11]]
+    for line in rng.sample(training_text(rng), 60):
+        texts.append(line + rng.choice(SPACES))
     for _ in range(80):  # phrases with white space and marks between
         parts = []
         for _ in range(rng.randint(2, 6)):
