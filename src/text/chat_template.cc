@@ -128,39 +128,18 @@ bool IsIdentifier(const std::string& name) {
 }
 
 void AddVariables(Runtime& runtime, const Json& variables, Dict* out) {
-  static constexpr std::string_view kTaken[] = {"messages",
-                                                "tools",
-                                                "documents",
-                                                "add_generation_prompt",
-                                                "bos_token",
-                                                "eos_token",
-                                                "loop",
-                                                "caller",
-                                                "varargs",
-                                                "kwargs",
-                                                "self",
-                                                "super",
-                                                "range",
-                                                "namespace",
-                                                "dict",
-                                                "joiner",
-                                                "cycler",
-                                                "lipsum",
-                                                "raise_exception",
-                                                "strftime_now",
-                                                "true",
-                                                "false",
-                                                "none",
-                                                "True",
-                                                "False",
-                                                "None",
-                                                "not",
-                                                "and",
-                                                "or",
-                                                "in",
-                                                "is",
-                                                "if",
-                                                "else"};
+  static constexpr std::string_view kTaken[] = {
+      "messages",     "tools",     "add_generation_prompt",
+      "bos_token",    "eos_token", "loop",
+      "caller",       "varargs",   "kwargs",
+      "self",         "super",     "range",
+      "namespace",    "dict",      "joiner",
+      "cycler",       "lipsum",    "raise_exception",
+      "strftime_now", "true",      "false",
+      "none",         "True",      "False",
+      "None",         "not",       "and",
+      "or",           "in",        "is",
+      "if",           "else"};
   if (variables.is_null()) return;
   if (!variables.is_object()) Fail("chat_template_kwargs must be an object");
   for (const auto& [key, value] : variables.items()) {

@@ -114,8 +114,8 @@ TEST(ChatTemplateTest, VariablesMayNotTakeOthersNames) {
     EXPECT_NE(result.status().message().find("'" + std::string(key) + "'"), std::string::npos);
   }
   ChatInput input = OneMessage("x");
-  input.variables = {{"enable_thinking", false}};
-  EXPECT_EQ(TextOf(RenderWith("{{ enable_thinking }}", input)), "False");
+  input.variables = {{"enable_thinking", false}, {"documents", Json::array({"d"})}};
+  EXPECT_EQ(TextOf(RenderWith("{{ enable_thinking }} {{ documents[0] }}", input)), "False d");
 }
 
 TEST(ChatTemplateTest, MisshapenInputIsRefused) {
@@ -228,7 +228,7 @@ TEST(ChatTemplateTest, BudgetsStopEveryBomb) {
               width ? StatusCode::kInvalidArgument : StatusCode::kResourceExhausted)
         << bomb.name << ": " << TextOf(result).substr(0, 200);
     EXPECT_EQ(result.status().message().find('\n'), std::string::npos);
-    EXPECT_LT(seconds.count(), 30)
+    EXPECT_LT(seconds.count(), 60)
         << bomb.name;  // about 1 s in a release build; sanitizers are slow
     if (std::getenv("KAKEYA_TEST_TIMES")) printf("%-24s %.3f s\n", bomb.name, seconds.count());
   }
