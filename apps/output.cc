@@ -1,11 +1,11 @@
 #include "output.h"
 
 #include <fmt/core.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 
 #include "format/utf8.h"
