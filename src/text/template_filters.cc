@@ -66,9 +66,14 @@ V IgnoreCase(R& runtime, V value) {
   return runtime.NewString(ToLower(value.AsText()->str()));
 }
 
+// What map, select and their like go through: nothing at all for whatever is false (none, say).
+std::vector<V> ItemsOf(R& runtime, const V& subject) {
+  return subject.Truthy() ? Iterate(runtime, subject) : std::vector<V>();
+}
+
 V Map(R& runtime, const V& subject, const A& args) {
   std::vector<V> out;
-  const std::vector<V> items = Iterate(runtime, subject);
+  const std::vector<V> items = ItemsOf(runtime, subject);
   if (args.positional.empty()) {
     const auto bound = args.Bind("map", {"attribute", "default"});
     if (!bound[0] && !items.empty()) Fail("map needs a filter or an attribute");
@@ -85,7 +90,7 @@ V Map(R& runtime, const V& subject, const A& args) {
 
 V SelectItems(R& runtime, const V& subject, const A& args, bool by_attribute, bool keep) {
   std::vector<V> out;
-  const std::vector<V> items = Iterate(runtime, subject);
+  const std::vector<V> items = ItemsOf(runtime, subject);
   A rest = args;
   const V* attribute = nullptr;
   if (by_attribute && !items.empty()) {
@@ -134,8 +139,9 @@ V Sort(R& runtime, const V& subject, const A& args) {
   }
   std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) {
     for (size_t i = 0; i < getters.size(); ++i) {
+      if (Equals(runtime, a.first[i], b.first[i])) continue;
       const int order = Order(runtime, a.first[i], b.first[i]);
-      if (order != 0) return reverse ? order > 0 : order < 0;
+      return reverse ? order > 0 : order < 0;
     }
     return false;
   });
@@ -203,7 +209,6 @@ V Sum(R& runtime, const V& subject, const A& args) {
 V Reverse(R& runtime, const V& subject, const A& args) {
   args.Bind("reverse", {});
   const V step(int64_t{-1});
-  RequireDefined(subject);
   if (subject.IsString()) return SliceOf(runtime, subject, nullptr, nullptr, &step);
   const Sequence* sequence = subject.AsSequence();
   const bool list = sequence && sequence->kind == SequenceKind::kIterator;
@@ -235,7 +240,6 @@ V First(R& runtime, const V& subject, const A& args) {
 
 V Last(R& runtime, const V& subject, const A& args) {
   args.Bind("last", {});
-  RequireDefined(subject);
   const Sequence* sequence = subject.AsSequence();
   if (sequence && sequence->kind == SequenceKind::kIterator) Fail("a generator has no last item");
   if (subject.IsString() && !subject.AsText()->empty())

@@ -348,10 +348,7 @@ class Interpreter {
     }
     const Sequence* sequence = object.AsSequence();
     const bool sliceable = object.IsString() || (sequence && sequence->indexable());
-    const auto usable = [](const Value& bound) { return bound.IsNone() || bound.IsInt(); };
-    if (!sliceable || !std::all_of(std::begin(bounds), std::end(bounds), usable)) {
-      return Value::MakeUndefined(fmt::format("a {} can't be sliced like this", object.TypeName()));
-    }
+    if (!sliceable) Fail("a {} can't be sliced", object.TypeName());
     return SliceOf(runtime_, object, &bounds[0], &bounds[1], &bounds[2]);
   }
 
