@@ -50,12 +50,15 @@ std::string NormalizeBlock(std::string_view block, std::vector<utf8proc_int32_t>
     }
   }
   SortMarks(codes);
-  const utf8proc_ssize_t length =
-      utf8proc_normalize_utf32(codes->data(), static_cast<utf8proc_ssize_t>(codes->size()),
-                               static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
   std::string out;
-  for (utf8proc_ssize_t i = 0; i < length; ++i) {
-    AppendUtf8(static_cast<char32_t>((*codes)[static_cast<size_t>(i)]), &out);
+  for (auto begin = codes->begin(); begin != codes->end();) {
+    // utf8proc 2.x takes U+11A7 for a Hangul final consonant and loses it. It composes with
+    // nothing, so what starts with it can be composed apart.
+    const auto end = std::find(begin + 1, codes->end(), 0x11a7);
+    const utf8proc_ssize_t length = utf8proc_normalize_utf32(
+        &*begin, end - begin, static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+    for (utf8proc_ssize_t i = 0; i < length; ++i) AppendUtf8(static_cast<char32_t>(begin[i]), &out);
+    begin = end;
   }
   return out;
 }

@@ -20,6 +20,12 @@ TEST(UnicodeNfcTest, ComposesAndReorders) {
   EXPECT_EQ(Nfc("\ufb01"), "\ufb01");  // compatibility only
 }
 
+// The character before the first final consonant: utf8proc 2.8 drops it.
+TEST(UnicodeNfcTest, HangulFillerBeforeTheFinalsSurvives) {
+  EXPECT_EQ(Nfc("\uaca8\u11a7x"), "\uaca8\u11a7x");
+  EXPECT_EQ(Nfc("\u11a7\u1100\u1161\u11a7\u11a8"), "\u11a7\uac00\u11a7\u11a8");
+}
+
 TEST(UnicodeNfcTest, PlainTextIsLeftAlone) {
   for (const char* text :
        {"", "plain ASCII\r\n", "caf\u00e9 \u00fc\u00df", "\u4f60\u597d", "\U0001f600"}) {
