@@ -205,10 +205,10 @@ TEST(Attention, LongDecodeEqualsReference) {
 TEST(Attention, ARowDoesNotDependOnItsNeighbours) {
   std::mt19937 rng(4);
   const Shape shape{4, 2, 16, DType::kBF16};
-  const Context kv(shape, 700, &rng);
+  const Context kv(shape, 570, &rng);
   const int64_t width = int64_t{shape.heads} * shape.head_dim;
-  for (const auto& [sink, window] : {std::pair{0, 0}, {4, 64}, {64, 128}}) {
-    const Case c = MakeCase(shape, 500, 200, sink, window, &rng);
+  for (const auto& [sink, window] : {std::pair{0, 0}, {4, 64}}) {
+    const Case c = MakeCase(shape, 470, 100, sink, window, &rng);
     ForEachTarget([&](const char* target) {
       const OpContext context{Device::kCpu, AllPools()[1]};
       const std::vector<float> whole = Attend(context, kv, c, 0, c.rows);

@@ -60,7 +60,11 @@ struct Block {
   Vec v[kVecs];
 };
 
-#if !HWY_NATIVE_FMA && HWY_TARGET != HWY_SCALAR
+// Targets whose "vectors" are arrays: the library's std::fma serves each lane.
+#undef KAKEYA_LANEWISE_FMA
+#define KAKEYA_LANEWISE_FMA (HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128)
+
+#if !HWY_NATIVE_FMA && !KAKEYA_LANEWISE_FMA
 // The product of two floats is exact in double. Their sum with c is rounded to odd (an inexact sum
 // gets an odd last bit), which makes the final rounding to float the only one that counts: Boldo
 // and Melquiond, "Emulation of a FMA and correctly rounded sums", 2008.
@@ -94,8 +98,15 @@ HWY_NOINLINE HalfVec FmaByRoundingToOdd(HalfVec a, HalfVec b, HalfVec c) {
 HWY_INLINE Vec Fma(Vec a, Vec b, Vec c) {
 #if HWY_NATIVE_FMA
   return hn::MulAdd(a, b, c);
-#elif HWY_TARGET == HWY_SCALAR
-  return hn::Set(F(), std::fma(hn::GetLane(a), hn::GetLane(b), hn::GetLane(c)));
+#elif KAKEYA_LANEWISE_FMA
+  float lanes[3][kVecLanes];
+  hn::StoreU(a, F(), lanes[0]);
+  hn::StoreU(b, F(), lanes[1]);
+  hn::StoreU(c, F(), lanes[2]);
+  for (int i = 0; i < kVecLanes; ++i) {
+    lanes[0][i] = std::fma(lanes[0][i], lanes[1][i], lanes[2][i]);
+  }
+  return hn::LoadU(F(), lanes[0]);
 #else
   const hn::Half<F> half;
   const auto low =
