@@ -13,11 +13,32 @@ from functools import lru_cache
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parent / "data"
-SOURCE_SUFFIXES = {".py", ".h", ".hpp", ".cpp", ".cc", ".c", ".cu", ".cuh", ".js", ".pyi", ".ts", ".sh", ".cmake"}
+SOURCE_SUFFIXES = {
+    ".py",
+    ".h",
+    ".hpp",
+    ".cpp",
+    ".cc",
+    ".c",
+    ".cu",
+    ".cuh",
+    ".js",
+    ".pyi",
+    ".ts",
+    ".sh",
+    ".cmake",
+}
 TEXT_SUFFIXES = {".md", ".rst", ".txt"}
 LICENCE_NAME = re.compile(r"(licen[sc]e|copying|notice)", re.I)
-HELD_OUT_LICENCES = ("Mozilla Public License", "Artistic License", "GNU Free Documentation License", "Boost Software License",
-                     "Creative Commons", "PYTHON SOFTWARE FOUNDATION", "ISC License")
+HELD_OUT_LICENCES = (
+    "Mozilla Public License",
+    "Artistic License",
+    "GNU Free Documentation License",
+    "Boost Software License",
+    "Creative Commons",
+    "PYTHON SOFTWARE FOUNDATION",
+    "ISC License",
+)
 
 
 @lru_cache(maxsize=None)
@@ -26,12 +47,23 @@ def books(held_out: bool) -> tuple[str, ...]:
     manifest = json.loads((DATA / "manifest.json").read_text(encoding="utf-8"))
     with lzma.open(DATA / manifest["file"], "rt", encoding="utf-8", newline="") as f:
         text = f.read()
-    return tuple(text[b["start"]:b["start"] + b["chars"]] for b in manifest["books"] if b["held_out"] == held_out)
+    return tuple(
+        text[b["start"] : b["start"] + b["chars"]]
+        for b in manifest["books"]
+        if b["held_out"] == held_out
+    )
 
 
 def _roots() -> list[Path]:
     paths = sysconfig.get_paths()
-    roots = [paths["stdlib"], paths["purelib"], paths["platlib"], "/usr/include", "/usr/share/doc", "/usr/share/common-licenses"]
+    roots = [
+        paths["stdlib"],
+        paths["purelib"],
+        paths["platlib"],
+        "/usr/include",
+        "/usr/share/doc",
+        "/usr/share/common-licenses",
+    ]
     unique = []
     for root in (Path(p).resolve() for p in roots):
         if root.is_dir() and root not in unique:
@@ -46,7 +78,11 @@ def _listing(limit: int = 400_000) -> list[Path]:
             if path in seen:
                 continue
             seen.add(path)
-            if path.suffix in SOURCE_SUFFIXES | TEXT_SUFFIXES or LICENCE_NAME.search(path.name) or "licenses" in root.name:
+            if (
+                path.suffix in SOURCE_SUFFIXES | TEXT_SUFFIXES
+                or LICENCE_NAME.search(path.name)
+                or "licenses" in root.name
+            ):
                 files.append(path)
             if len(seen) > limit:
                 return files
@@ -73,7 +109,11 @@ def found_files(max_chars: int = 48_000_000) -> dict[tuple[str, bool], list[str]
     seen_licences = set()
     files = sorted(_listing(), key=lambda p: (zlib.crc32(p.name.encode()), str(p)))
     for path in files:
-        licence = bool(LICENCE_NAME.search(path.name)) and path.suffix not in SOURCE_SUFFIXES or "common-licenses" in str(path)
+        licence = (
+            bool(LICENCE_NAME.search(path.name))
+            and path.suffix not in SOURCE_SUFFIXES
+            or "common-licenses" in str(path)
+        )
         kind = "licence" if licence else "source" if path.suffix in SOURCE_SUFFIXES else "docs"
         if sizes[kind] > max_chars:
             continue

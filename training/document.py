@@ -3,9 +3,9 @@
 import random
 from dataclasses import dataclass, field
 
-# Loss weights per token. Answers dominate retrieval documents, prose to be modelled counts as it is, filler a little, random
-# filler hardly at all.
-ANSWER, CLOSING, TEXT, FILLER, NOISE = 6.0, 3.0, 0.6, 0.1, 0.03
+# Loss weights per token. Filler of retrieval documents has none: with a weight of only 0.1 the books were soon known by heart
+# (perplexity of the held-out ones 40 after 90 seconds, 230 after 540) and recall in unseen text stopped at 0.9.
+ANSWER, CLOSING, TEXT, FILLER, NOISE = 6.0, 3.0, 0.6, 0.0, 0.03
 END = "<|endoftext|>"
 
 
@@ -49,7 +49,7 @@ class FillerPool:
         """Measures the characters per token of every kind, for sizing documents."""
         for kind, text in self.texts.items():
             middle = len(text) // 2
-            sample = text[middle:middle + 20_000]
+            sample = text[middle : middle + 20_000]
             self.chars_per_token[kind] = len(sample) / max(1, len(encode(sample)))
 
     def cut(self, r: random.Random, kind: str, chars: int) -> str:
@@ -77,19 +77,26 @@ def _boundary(text: str, at: int, prose: bool) -> int:
 
 def _decorate(r: random.Random, needle: str, kind: str, line: str) -> str:
     """The needle as it would stand in a file of that kind, on its own line."""
-    indent = line[:len(line) - len(line.lstrip(" "))] if r.random() < 0.5 else ""
+    indent = line[: len(line) - len(line.lstrip(" "))] if r.random() < 0.5 else ""
     if kind in COMMENT and r.random() < 0.7:
         mark = COMMENT[kind] if r.random() < 0.6 else r.choice(("# ", "// ", "-- ", "/* ", "* "))
         return indent + mark + needle
     if kind == "log" and r.random() < 0.6:
         words = line.split(" ")
-        return " ".join(words[:r.randint(1, 4)]) + " " + needle
+        return " ".join(words[: r.randint(1, 4)]) + " " + needle
     if kind == "markdown" and r.random() < 0.4:
         return r.choice(("- ", "* ", "> ", "# ")) + needle
     return indent + needle
 
 
-def bury(doc: Document, r: random.Random, filler: str, kind: str, needles: list[str], depths: list[float] | None = None) -> None:
+def bury(
+    doc: Document,
+    r: random.Random,
+    filler: str,
+    kind: str,
+    needles: list[str],
+    depths: list[float] | None = None,
+) -> None:
     """Adds `filler` to `doc` with every needle in it, in the given order, at the given (or uniform random) depths."""
     prose = kind in PROSE_KINDS
     depths = sorted(r.random() for _ in needles) if depths is None else depths
@@ -101,17 +108,23 @@ def bury(doc: Document, r: random.Random, filler: str, kind: str, needles: list[
         before = filler[done:at]
         doc.add(before)
         done = at
-        tail = before[-1:] if before else doc.parts[-2][-1:] if len(doc.parts) > 1 and doc.parts[-2] else "\n"
+        tail = (
+            before[-1:]
+            if before
+            else doc.parts[-2][-1:] if len(doc.parts) > 1 and doc.parts[-2] else "\n"
+        )
         if tail not in ("\n", " ", ""):
             doc.add("\n" if not prose or r.random() < 0.3 else " ")
         if prose:
             u = r.random()
             if u < 0.7:
-                doc.add(needle + ("\n" if filler[at:at + 1] == "\n" else " "))
+                doc.add(needle + ("\n" if filler[at : at + 1] == "\n" else " "))
             else:
                 gap = "\n" if u < 0.85 else "\n\n"
                 doc.add((gap if tail not in ("\n",) else "") + needle + gap)
         else:
             line_end = filler.find("\n", at)
-            doc.add(_decorate(r, needle, kind, filler[at:line_end if line_end >= 0 else at]) + "\n")
+            doc.add(
+                _decorate(r, needle, kind, filler[at : line_end if line_end >= 0 else at]) + "\n"
+            )
     doc.add(filler[done:])

@@ -1,6 +1,6 @@
 """Evaluates exported verifier weights (a Hugging Face folder) on text, keys and phrasings that training never saw.
 
-    python eval_verifier.py --model ../models/demo --device cuda --n 200 --out ../build/training/eval.json
+python eval_verifier.py --model ../models/demo --device cuda --n 200 --out ../build/training/eval.json
 """
 
 import argparse
@@ -15,8 +15,20 @@ import model as model_module
 import pools
 import tokenizer as tokenizer_module
 
-TASKS = ("haystack", "look_alikes", "other_words", "all_values", "many_questions", "chain", "json_pairs", "chat_memory", "latest", "tools",
-         "dense", "small_talk")
+TASKS = (
+    "haystack",
+    "look_alikes",
+    "other_words",
+    "all_values",
+    "many_questions",
+    "chain",
+    "json_pairs",
+    "chat_memory",
+    "latest",
+    "tools",
+    "dense",
+    "small_talk",
+)
 _shared = {}
 
 
@@ -31,32 +43,79 @@ def plan(args, kinds) -> list[tuple[dict, tuple]]:
     cells, held_out, known = [], list(evaluation.FAMILIES), list(evaluation.WELL_KNOWN)
     for length in args.lengths:
         for kind in kinds:
-            cells.append(({"test": "held-out phrasings", "haystack": kind, "length": length, "form": "raw, qa, chat"},
-                          ("needle", 11, length, kind, held_out, ("raw", "qa", "chat"), args.n)))
+            cells.append(
+                (
+                    {
+                        "test": "held-out phrasings",
+                        "haystack": kind,
+                        "length": length,
+                        "form": "raw, qa, chat",
+                    },
+                    ("needle", 11, length, kind, held_out, ("raw", "qa", "chat"), args.n),
+                )
+            )
         for form in ("raw", "chat", "completion"):
             families = known[:2] if form == "completion" else known
-            cells.append(({"test": "well-known phrasings", "haystack": "books", "length": length, "form": form},
-                          ("needle", 12, length, "books", families, (form,), args.n)))
+            cells.append(
+                (
+                    {
+                        "test": "well-known phrasings",
+                        "haystack": "books",
+                        "length": length,
+                        "form": form,
+                    },
+                    ("needle", 12, length, "books", families, (form,), args.n),
+                )
+            )
         for family in held_out:
-            cells.append(({"test": f"family {family}", "haystack": "books", "length": length, "form": "raw"},
-                          ("needle", 13, length, "books", [family], ("raw",), max(1, args.n // 4))))
+            cells.append(
+                (
+                    {
+                        "test": f"family {family}",
+                        "haystack": "books",
+                        "length": length,
+                        "form": "raw",
+                    },
+                    ("needle", 13, length, "books", [family], ("raw",), max(1, args.n // 4)),
+                )
+            )
     for length in args.task_lengths:
         for task in TASKS:
-            cells.append(({"test": f"task {task}", "haystack": "mixed", "length": length, "form": "mixed"},
-                          ("task", 14, length, task, max(1, args.n // 2))))
+            cells.append(
+                (
+                    {
+                        "test": f"task {task}",
+                        "haystack": "mixed",
+                        "length": length,
+                        "form": "mixed",
+                    },
+                    ("task", 14, length, task, max(1, args.n // 2)),
+                )
+            )
     return cells
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048, 4096, 8192])
     parser.add_argument("--task-lengths", type=int, nargs="+", default=[1024, 4096])
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--part", type=int, nargs=2, default=[0, 1], metavar=("I", "N"), help="only every N-th cell from I on")
-    parser.add_argument("--f32", action="store_true", help="matrix products in F32 (on a GPU the default is BF16)")
+    parser.add_argument(
+        "--part",
+        type=int,
+        nargs=2,
+        default=[0, 1],
+        metavar=("I", "N"),
+        help="only every N-th cell from I on",
+    )
+    parser.add_argument(
+        "--f32", action="store_true", help="matrix products in F32 (on a GPU the default is BF16)"
+    )
     parser.add_argument("--found-chars", type=int, default=20_000_000)
     args = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -65,24 +124,45 @@ def main() -> None:
     pool = pools.build(True, 400_000, args.found_chars)
     pool.measure(lambda text: tokenizer.encode(text).ids)
     _shared.update(tokenizer=tokenizer, pool=pool)
-    cells = plan(args, [k for k in evaluation.HAYSTACKS if k in pool.texts])[args.part[0]::args.part[1]]
+    cells = plan(args, [k for k in evaluation.HAYSTACKS if k in pool.texts])[
+        args.part[0] :: args.part[1]
+    ]
     with ProcessPoolExecutor(os.cpu_count()) as executor:
         prompts = list(executor.map(_build, [job for _, job in cells]))
     print(f"{sum(map(len, prompts))} prompts in {time.time() - started:.0f} s", flush=True)
     import torch
-    model = model_module.load(args.model, args.device, torch.float32 if args.f32 or args.device == "cpu" else torch.bfloat16)
+
+    model = model_module.load(
+        args.model,
+        args.device,
+        torch.float32 if args.f32 or args.device == "cpu" else torch.bfloat16,
+    )
     rows = []
     for (row, _), part in zip(cells, prompts):
         share, right = evaluation.recall(model, part, tokenizer)
         low, high = evaluation.wilson(sum(right), len(right))
         depths = [round(p.depth, 2) for p, ok in zip(part, right) if not ok][:12]
-        rows.append({**row, "n": len(part), "tokens": max(len(p.ids) for p in part), "recall": round(share, 4), "ci_low": round(low, 4),
-                     "ci_high": round(high, 4), "missed_depths": depths})
-        print(f"{row['test']:24} {row['haystack']:8} {row['form']:14} {row['length']:6} {share:6.3f} [{low:.3f}, {high:.3f}] n={len(part)}"
-              f"{'  missed at ' + str(depths[:6]) if depths and depths[0] else ''}", flush=True)
+        rows.append(
+            {
+                **row,
+                "n": len(part),
+                "tokens": max(len(p.ids) for p in part),
+                "recall": round(share, 4),
+                "ci_low": round(low, 4),
+                "ci_high": round(high, 4),
+                "missed_depths": depths,
+            }
+        )
+        print(
+            f"{row['test']:24} {row['haystack']:8} {row['form']:14} {row['length']:6} {share:6.3f} [{low:.3f}, {high:.3f}] n={len(part)}"
+            f"{'  missed at ' + str(depths[:6]) if depths and depths[0] else ''}",
+            flush=True,
+        )
     for length in args.lengths:
         value = evaluation.book_perplexity(model, tokenizer, max(4, 2**18 // length), length)
-        rows.append({"test": "perplexity, held-out books", "length": length, "perplexity": round(value, 3)})
+        rows.append(
+            {"test": "perplexity, held-out books", "length": length, "perplexity": round(value, 3)}
+        )
         print(f"perplexity of the held-out books, windows of {length}: {value:.3f}", flush=True)
     print(f"done in {time.time() - started:.0f} s")
     if args.out:

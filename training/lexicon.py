@@ -61,7 +61,26 @@ CITIES = {
 SYLLABLES = """ba be bi bo bu da de di do du fa fe fi fo ga ge go gu ha he hi ho ja jo ka ke ki ko ku la le li lo lu ma me
 mi mo mu na ne ni no nu pa pe pi po ra re ri ro ru sa se si so su ta te ti to tu va ve vi vo wa we wi za ze zo bran cor dal
 fen gar hol jen kar lin mar nor pel quin ran sel tor ul van wen yor zan thel brix ston drum flen grav kresh plim strol""".split()
-ENDINGS = ["n", "r", "s", "x", "th", "l", "m", "ck", "nd", "", "", "", "", "st", "ix", "um", "or", "en"]
+ENDINGS = [
+    "n",
+    "r",
+    "s",
+    "x",
+    "th",
+    "l",
+    "m",
+    "ck",
+    "nd",
+    "",
+    "",
+    "",
+    "",
+    "st",
+    "ix",
+    "um",
+    "or",
+    "en",
+]
 
 # (said in the needle, asked for in the question): no word in common, same thing meant.
 SYNONYMS = """physician/doctor attorney/lawyer author/writer instructor/teacher policeman/officer chef/cook pilot/aviator
@@ -129,7 +148,10 @@ OTHER_WORDS_CITY = [
     ("The {k} comes from {v}.", "In which {n} town was the {q} born?"),
     ("The {k} works at a company in {v}.", "Which {n} city gives the {q} a job?"),
     ("You will find the {k} in {v}.", "Which {n} place should be searched for the {q}?"),
-    ("The {k} spent the winter in {v}.", "Which {n} city did the {q} choose as a cold-season refuge?"),
+    (
+        "The {k} spent the winter in {v}.",
+        "Which {n} city did the {q} choose as a cold-season refuge?",
+    ),
     ("They shipped the {k} to {v}.", "What {n} town received the {q}?"),
     ("The {k} was last seen in {v}.", "From which {n} city did the {q} vanish?"),
     ("The {k} has moved to {v}.", "Which {n} city is the new address of the {q}?"),
@@ -165,7 +187,9 @@ def hex_text(r: random.Random, n: int) -> str:
 
 
 def identifier(r: random.Random) -> str:
-    words = [r.choice(CODE_WORDS if r.random() < 0.7 else LOG_WORDS) for _ in range(r.randint(2, 3))]
+    words = [
+        r.choice(CODE_WORDS if r.random() < 0.7 else LOG_WORDS) for _ in range(r.randint(2, 3))
+    ]
     if r.random() < 0.25:
         words[-1] = syllable_word(r, 1, 3)
     style = r.random()
@@ -183,7 +207,11 @@ def person(r: random.Random) -> str:
     if r.random() < 0.25:
         return first
     last = syllable_word(r, 1, 3).capitalize()
-    title = r.choice(("Mr. ", "Mrs. ", "Dr. ", "Captain ", "Professor ", "Miss ")) if r.random() < 0.12 else ""
+    title = (
+        r.choice(("Mr. ", "Mrs. ", "Dr. ", "Captain ", "Professor ", "Miss "))
+        if r.random() < 0.12
+        else ""
+    )
     return f"{title}{first} {last}" if not title else f"{title}{last}"
 
 
@@ -192,7 +220,9 @@ def place(r: random.Random) -> str:
     if u < 0.4:
         return r.choice(CITIES[r.choice(list(CITIES))])
     name = syllable_word(r, 1, 2).capitalize()
-    return name + r.choice(("ville", "ton", "burg", "ford", "ham", " Bay", " Hill", " Falls", "stad", " Creek", ""))
+    return name + r.choice(
+        ("ville", "ton", "burg", "ford", "ham", " Bay", " Hill", " Falls", "stad", " Creek", "")
+    )
 
 
 def machine_id(r: random.Random) -> str:
@@ -216,7 +246,13 @@ def file_name(r: random.Random) -> str:
     if r.random() < 0.3:
         stem += "_" + digits(r, r.randint(1, 3))
     folder = r.choice(CODE_WORDS) + "/" if r.random() < 0.3 else ""
-    return folder + stem + r.choice((".txt", ".py", ".c", ".cc", ".json", ".csv", ".log", ".md", ".pdf", ".js", ".h"))
+    return (
+        folder
+        + stem
+        + r.choice(
+            (".txt", ".py", ".c", ".cc", ".json", ".csv", ".log", ".md", ".pdf", ".js", ".h")
+        )
+    )
 
 
 def noun_phrase(r: random.Random, held_out: bool = False) -> str:
@@ -243,10 +279,24 @@ def random_words(r: random.Random, pool: list[str] | None) -> str:
 
 
 # kind -> (maker, may take the article "the")
-KEY_KINDS = ("noun", "noun", "noun", "person", "person", "place", "id", "identifier", "file", "words", "words")
+KEY_KINDS = (
+    "noun",
+    "noun",
+    "noun",
+    "person",
+    "person",
+    "place",
+    "id",
+    "identifier",
+    "file",
+    "words",
+    "words",
+)
 
 
-def make_key(r: random.Random, kind: str | None = None, held_out: bool = False, pool: list[str] | None = None) -> str:
+def make_key(
+    r: random.Random, kind: str | None = None, held_out: bool = False, pool: list[str] | None = None
+) -> str:
     """One key; `held_out` says on which side of `is_held_out_key` it lies."""
     while True:
         k = kind or r.choice(KEY_KINDS)
@@ -278,7 +328,10 @@ def make_value(r: random.Random, kind: str | None = None, pool: list[str] | None
     if kind == "hex":
         return hex_text(r, r.choice((4, 6, 8)))
     if kind == "phrase":
-        return " ".join(r.choice(NOUNS if r.random() < 0.5 or not pool else pool) for _ in range(r.randint(2, 4)))
+        return " ".join(
+            r.choice(NOUNS if r.random() < 0.5 or not pool else pool)
+            for _ in range(r.randint(2, 4))
+        )
     if kind == "name":
         return person(r).replace(".", "")
     if kind == "place":

@@ -25,7 +25,17 @@ CAPACITY = 40  # batches waiting per rank
 REPLAY = 64  # batches kept to be used again if the queues run dry
 
 
-def _produce(seed: int, pool: FillerPool, folder: str, progress, pipes, waiting, lengths, batch_tokens: int, store: str) -> None:
+def _produce(
+    seed: int,
+    pool: FillerPool,
+    folder: str,
+    progress,
+    pipes,
+    waiting,
+    lengths,
+    batch_tokens: int,
+    store: str,
+) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     tokenizer = tokenizer_module.load(Path(folder))
     maker = TaskMaker(random.Random(seed), pool)
@@ -33,7 +43,10 @@ def _produce(seed: int, pool: FillerPool, folder: str, progress, pipes, waiting,
     while os.getppid() == parent:  # ends with the training process, however that ends
         shares = packing.length_shares(progress.value)
         total = sum(shares)
-        room = [share / total * CAPACITY + 1 - count if share > 0 else 0 for share, count in zip(shares, waiting)]
+        room = [
+            share / total * CAPACITY + 1 - count if share > 0 else 0
+            for share, count in zip(shares, waiting)
+        ]
         best = max(range(len(room)), key=room.__getitem__)
         if room[best] <= 0:
             time.sleep(0.01)
@@ -50,17 +63,44 @@ def _produce(seed: int, pool: FillerPool, folder: str, progress, pipes, waiting,
 class Loader:
     """The processes and pipes of one rank. Forked, so to be made before the first use of CUDA."""
 
-    def __init__(self, pool: FillerPool, folder: Path, workers: int, lengths, batch_tokens: int, seed: int, progress):
+    def __init__(
+        self,
+        pool: FillerPool,
+        folder: Path,
+        workers: int,
+        lengths,
+        batch_tokens: int,
+        seed: int,
+        progress,
+    ):
         context = mp.get_context("fork")
         memory = "/dev/shm"
-        self.store = tempfile.mkdtemp(prefix="batches-", dir=memory if os.access(memory, os.W_OK) else None)
+        self.store = tempfile.mkdtemp(
+            prefix="batches-", dir=memory if os.access(memory, os.W_OK) else None
+        )
         self.pipes = [context.SimpleQueue() for _ in lengths]
         self.waiting = context.Array("i", len(lengths))
         self.recent: deque = deque(maxlen=REPLAY)
         self.replayed = 0
         self._random = random.Random(seed)
-        self._processes = [context.Process(target=_produce, daemon=True, args=(
-            seed * 1000 + i, pool, str(folder), progress, self.pipes, self.waiting, lengths, batch_tokens, self.store)) for i in range(workers)]
+        self._processes = [
+            context.Process(
+                target=_produce,
+                daemon=True,
+                args=(
+                    seed * 1000 + i,
+                    pool,
+                    str(folder),
+                    progress,
+                    self.pipes,
+                    self.waiting,
+                    lengths,
+                    batch_tokens,
+                    self.store,
+                ),
+            )
+            for i in range(workers)
+        ]
         for process in self._processes:
             process.start()
 

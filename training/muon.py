@@ -24,7 +24,7 @@ def orthogonalize(g: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
 
 
 class BatchedMuon:
-    def __init__(self, params: list[Tensor], momentum: float = 0.95, weight_decay: float = 0.01):
+    def __init__(self, params: list[Tensor], momentum: float = 0.95, weight_decay: float = 0.1):
         self.momentum, self.weight_decay, self.lr = momentum, weight_decay, 0.0
         shapes = sorted({tuple(p.shape) for p in params})
         self.groups = [[p for p in params if tuple(p.shape) == s] for s in shapes]

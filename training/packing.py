@@ -4,12 +4,28 @@ import random
 
 import numpy as np
 
-from document import TEXT, Document
-from tasks import CHARS_PER_TOKEN, TaskMaker
+from document import Document
+from task_pieces import CHARS_PER_TOKEN
+from tasks import TaskMaker
 
 EARLY_MIXTURE = {"dense": 56, "copy_noise": 18, "haystack": 14, "copy_text": 4, "plain": 8}
-MAIN_MIXTURE = {"haystack": 31, "dense": 9, "look_alikes": 6, "latest": 4, "all_values": 6, "many_questions": 5, "other_words": 8,
-                "chain": 6, "json_pairs": 6, "chat_memory": 5, "tools": 3, "small_talk": 0.5, "copy_noise": 3, "copy_text": 4, "plain": 8}
+MAIN_MIXTURE = {
+    "haystack": 31,
+    "dense": 9,
+    "look_alikes": 6,
+    "latest": 4,
+    "all_values": 6,
+    "many_questions": 5,
+    "other_words": 8,
+    "chain": 6,
+    "json_pairs": 6,
+    "chat_memory": 5,
+    "tools": 3,
+    "small_talk": 0.5,
+    "copy_noise": 3,
+    "copy_text": 4,
+    "plain": 5,
+}
 EARLY_UNTIL, MAIN_FROM = 0.03, 0.12  # shares of the training time
 LENGTHS = (1024, 2048, 4096, 8192, 16384)
 
@@ -18,7 +34,9 @@ def curriculum(progress: float) -> tuple[dict[str, float], float]:
     """(mixture, ease) at a point of training between 0 and 1."""
     u = min(1.0, max(0.0, (progress - EARLY_UNTIL) / (MAIN_FROM - EARLY_UNTIL)))
     names = {**MAIN_MIXTURE, **EARLY_MIXTURE}
-    return {n: (1 - u) * EARLY_MIXTURE.get(n, 0) + u * MAIN_MIXTURE.get(n, 0) for n in names}, 0.8 * (1 - u) + 0.03
+    return {
+        n: (1 - u) * EARLY_MIXTURE.get(n, 0) + u * MAIN_MIXTURE.get(n, 0) for n in names
+    }, 0.8 * (1 - u) + 0.03
 
 
 def length_shares(progress: float) -> list[float]:
@@ -43,7 +61,7 @@ def encode(tokenizer, doc: Document) -> tuple[list[int], np.ndarray]:
     for begin, end, weight in doc.spans:
         first, last = encoding.char_to_token(begin), encoding.char_to_token(end - 1)
         if first is not None and last is not None:
-            weights[first:last + 1] = weight
+            weights[first : last + 1] = weight
     return encoding.ids, weights
 
 
@@ -56,15 +74,20 @@ def _target_tokens(r: random.Random, left: int, row: int) -> int:
     return min(left, r.randint(120, 1500))
 
 
-def pack_row(tokenizer, maker: TaskMaker, mixture: dict[str, float], row: int) -> tuple[np.ndarray, np.ndarray]:
+def pack_row(
+    tokenizer, maker: TaskMaker, mixture: dict[str, float], row: int
+) -> tuple[np.ndarray, np.ndarray]:
     """`row` + 1 ids and weights: documents one after another, the last one cut off only if little room was left."""
     ids, weights, size = [], [], row + 1
     while len(ids) < size:
         left = size - len(ids)
         target = _target_tokens(maker.r, left, row)
         for _ in range(4):
-            doc = make_document(maker, mixture, int(target * 0.96)) if left > 160 else \
-                Document(base=TEXT).add(maker.pool.cut(maker.r, maker.kind(), 900))
+            doc = (
+                make_document(maker, mixture, int(target * 0.96))
+                if left > 160
+                else Document().add(maker.pool.cut(maker.r, maker.kind(), 900))
+            )
             got, w = encode(tokenizer, doc)
             if len(got) <= left or left <= 160:
                 break
@@ -77,7 +100,9 @@ def pack_row(tokenizer, maker: TaskMaker, mixture: dict[str, float], row: int) -
 WEIGHT_SCALE = 40  # weights travel as bytes: 6.0 -> 240
 
 
-def pack_batch(tokenizer, maker: TaskMaker, progress: float, row: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+def pack_batch(
+    tokenizer, maker: TaskMaker, progress: float, row: int, rows: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(rows, row + 1) ids as uint16 and weights as uint8 in units of 1 / WEIGHT_SCALE."""
     mixture, maker.ease = curriculum(progress)
     made = [pack_row(tokenizer, maker, mixture, row) for _ in range(rows)]

@@ -1,6 +1,6 @@
 """Trains the tokenizer on a mixture of the training books, code, licences, generated filler and generated tasks.
 
-    python train_tokenizer.py --out ../models/demo
+python train_tokenizer.py --out ../models/demo
 """
 
 import argparse
@@ -37,12 +37,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the full mixture (for a quick try)")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the full mixture (for a quick try)"
+    )
     args = parser.parse_args()
     trained = tokenizer.train(texts(args.seed, args.scale))
     tokenizer.save(trained, args.out)
     sample = "The special magic number for the old library is 48213.\nint main(void) { return 0; }"
-    print(f"{trained.get_vocab_size()} tokens; {sample!r} is {len(trained.encode(sample).ids)} tokens")
+    print(
+        f"{trained.get_vocab_size()} tokens; {sample!r} is {len(trained.encode(sample).ids)} tokens"
+    )
 
 
 if __name__ == "__main__":

@@ -32,12 +32,25 @@ EMA = 0.9985
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path, default=Path(__file__).resolve().parent.parent / "models" / "demo")
-    parser.add_argument("--gpus", type=int, default=1, help="0: train on the CPU; more than one: one process each")
-    parser.add_argument("--processes", type=int, default=0, help="with --gpus 0: CPU processes, to try the distributed path")
-    parser.add_argument("--seconds", type=float, default=1080, help="training time after compilation")
+    parser.add_argument(
+        "--tokenizer", type=Path, default=Path(__file__).resolve().parent.parent / "models" / "demo"
+    )
+    parser.add_argument(
+        "--gpus", type=int, default=1, help="0: train on the CPU; more than one: one process each"
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=0,
+        help="with --gpus 0: CPU processes, to try the distributed path",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=1080, help="training time after compilation"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch-tokens", type=int, default=98304, help="tokens per step and GPU")
     parser.add_argument("--workers", type=int, default=14, help="loader processes per GPU")
@@ -57,7 +70,9 @@ def parse() -> argparse.Namespace:
 
 
 def learning_rate(step: int, progress: float) -> float:
-    cool = 1.0 if progress < COOL_FROM else max(FINAL_LR, 1 - (progress - COOL_FROM) / (1 - COOL_FROM))
+    cool = (
+        1.0 if progress < COOL_FROM else max(FINAL_LR, 1 - (progress - COOL_FROM) / (1 - COOL_FROM))
+    )
     return PEAK_LR * min(1.0, (step + 1) / WARMUP_STEPS) * cool
 
 
@@ -69,7 +84,9 @@ class Optimizer:
         matrices = [p for layer in model.layers for p in layer.parameters() if p.dim() == 2]
         others = [p for p in self.params if not any(p is m for m in matrices)]
         self.muon = BatchedMuon(matrices)
-        self.adam = torch.optim.AdamW(others, lr=1.0, betas=(0.9, 0.95), weight_decay=0.0, fused=others[0].is_cuda)
+        self.adam = torch.optim.AdamW(
+            others, lr=1.0, betas=(0.9, 0.95), weight_decay=0.0, fused=others[0].is_cuda
+        )
         self.ranks, self.agreed = ranks, torch.zeros(1)
         self.arrived = torch.cuda.Event() if others[0].is_cuda else None
         if self.arrived:
@@ -83,7 +100,10 @@ class Optimizer:
             if self.arrived:
                 self.arrived.synchronize()  # waits for the last step's sum, not for the work just queued
             progress = self.agreed.item()
-            flat = torch.cat([p.grad.reshape(-1) for p in self.params] + [torch.full((1,), mine * self.ranks, device=self.params[0].device)])
+            flat = torch.cat(
+                [p.grad.reshape(-1) for p in self.params]
+                + [torch.full((1,), mine * self.ranks, device=self.params[0].device)]
+            )
             dist.all_reduce(flat)
             flat /= self.ranks
             for p, g in zip(self.params, flat.split([p.numel() for p in self.params] + [1])):
@@ -102,7 +122,9 @@ class Optimizer:
         return progress
 
 
-def report(args, config, state: dict, ema: dict, probes, tokenizer, device, log: dict, final: bool) -> None:
+def report(
+    args, config, state: dict, ema: dict, probes, tokenizer, device, log: dict, final: bool
+) -> None:
     """Writes both sets of weights and prints one line of JSON with losses and recall."""
     stop, end = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")
     for name, tensors in (("last", state), ("ema", ema)):
@@ -112,9 +134,16 @@ def report(args, config, state: dict, ema: dict, probes, tokenizer, device, log:
             shutil.copyfile(args.tokenizer / file, folder / file)
         if name == "ema" and not final:
             continue  # evaluated at the end only
-        plain = model_module.load(folder, device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-        log[name] = {key: round(evaluation.recall(plain, prompts, tokenizer)[0], 3) for key, prompts in probes.items()}
-        log[name]["perplexity"] = round(evaluation.book_perplexity(plain, tokenizer, 24, args.lengths[1]), 2)
+        plain = model_module.load(
+            folder, device, torch.bfloat16 if device.type == "cuda" else torch.float32
+        )
+        log[name] = {
+            key: round(evaluation.recall(plain, prompts, tokenizer)[0], 3)
+            for key, prompts in probes.items()
+        }
+        log[name]["perplexity"] = round(
+            evaluation.book_perplexity(plain, tokenizer, 24, args.lengths[1]), 2
+        )
     line = json.dumps(log)
     print(line, flush=True)
     with open(args.out / "log.jsonl", "a") as f:
@@ -135,7 +164,20 @@ def train(rank: int, args, loader: Loader, shared_progress, probes) -> None:
     if args.attention != "auto":
         torch.backends.cuda.enable_flash_sdp(args.attention == "flash")
         torch.backends.cuda.enable_cudnn_sdp(args.attention == "cudnn")
-    config = model_module.Config(vocabulary=4096, layers=2, hidden=64, heads=2, kv_heads=1, head_dim=32, ffn=128, max_positions=2048) if args.smoke else model_module.Config()
+    config = (
+        model_module.Config(
+            vocabulary=4096,
+            layers=2,
+            hidden=64,
+            heads=2,
+            kv_heads=1,
+            head_dim=32,
+            ffn=128,
+            max_positions=2048,
+        )
+        if args.smoke
+        else model_module.Config()
+    )
     model = model_module.Verifier(config, torch.bfloat16 if args.gpus else torch.float32)
     if args.init:
         model.load_state_dict(model_module.load(args.init).state_dict())
@@ -158,7 +200,11 @@ def train(rank: int, args, loader: Loader, shared_progress, probes) -> None:
         begun = now if step == 20 or (begun is None and args.smoke) else begun
         elapsed = now - begun if begun else 0.0
         progress = optimizer.step(learning_rate(step, progress), elapsed / args.seconds)
-        torch._foreach_lerp_(list(ema.values()), [p.detach() for p in model.parameters()], 1 - min(EMA, (step + 1) / (step + 10)))
+        torch._foreach_lerp_(
+            list(ema.values()),
+            [p.detach() for p in model.parameters()],
+            1 - min(EMA, (step + 1) / (step + 10)),
+        )
         step, tokens = step + 1, tokens + x[:, 1:].numel() * ranks
         if rank == 0:
             shared_progress.value = progress
@@ -167,14 +213,32 @@ def train(rank: int, args, loader: Loader, shared_progress, probes) -> None:
                 seen[x.shape[1] - 1] = answers
                 if step % 100 == 0:
                     rate = tokens / (now - begun) if begun else 0
-                    print(f"step {step} {elapsed:.0f} s loss {loss.item():.3f} answers {({k: round(v, 3) for k, v in sorted(seen.items())})} "
-                          f"{rate / 1e6:.2f} M tokens/s replayed {loader.replayed} ready {list(loader.waiting)}", flush=True)
+                    print(
+                        f"step {step} {elapsed:.0f} s loss {loss.item():.3f} answers {({k: round(v, 3) for k, v in sorted(seen.items())})} "
+                        f"{rate / 1e6:.2f} M tokens/s replayed {loader.replayed} ready {list(loader.waiting)}",
+                        flush=True,
+                    )
             if elapsed - reported >= args.report or progress >= 1:
                 reported = elapsed
                 if args.gpus:
                     torch.cuda.synchronize()
-                report(args, config, dict(model.named_parameters()), ema, probes, tokenizer, device,
-                       {"step": step, "seconds": round(elapsed, 1), "tokens": tokens, "loss": round(loss.item(), 4), "replayed": loader.replayed}, progress > 0.97)
+                report(
+                    args,
+                    config,
+                    dict(model.named_parameters()),
+                    ema,
+                    probes,
+                    tokenizer,
+                    device,
+                    {
+                        "step": step,
+                        "seconds": round(elapsed, 1),
+                        "tokens": tokens,
+                        "loss": round(loss.item(), 4),
+                        "replayed": loader.replayed,
+                    },
+                    progress > 0.97,
+                )
     if ranks > 1:
         dist.destroy_process_group()
 
@@ -187,19 +251,38 @@ def main() -> None:
     pool = pools.build(False, args.synthetic_chars, args.found_chars, seed=args.seed)
     tokenizer = tokenizer_module.load(args.tokenizer)
     pool.measure(lambda text: tokenizer.encode(text).ids)
-    held_out = pools.build(True, min(args.synthetic_chars, 300_000), args.found_chars, seed=args.seed)
+    held_out = pools.build(
+        True, min(args.synthetic_chars, 300_000), args.found_chars, seed=args.seed
+    )
     held_out.measure(lambda text: tokenizer.encode(text).ids)
     probes = evaluation.probes(tokenizer, held_out, args.lengths[:4], 16 if args.smoke else 40)
-    print(f"pools: {({k: f'{len(v) / 1e6:.1f} MB' for k, v in pool.texts.items()})} in {time.time() - started:.0f} s", flush=True)
+    print(
+        f"pools: {({k: f'{len(v) / 1e6:.1f} MB' for k, v in pool.texts.items()})} in {time.time() - started:.0f} s",
+        flush=True,
+    )
     context = mp.get_context("fork")
     shared = context.Value("d", 0.0)
     ranks = args.processes or max(1, args.gpus)
-    loaders = [Loader(pool, args.tokenizer, args.workers, args.lengths, args.batch_tokens, args.seed + 100 * i, shared) for i in range(ranks)]
+    loaders = [
+        Loader(
+            pool,
+            args.tokenizer,
+            args.workers,
+            args.lengths,
+            args.batch_tokens,
+            args.seed + 100 * i,
+            shared,
+        )
+        for i in range(ranks)
+    ]
     if ranks == 1:
         train(0, args, loaders[0], shared, probes)
         loaders[0].close()
         return
-    processes = [context.Process(target=train, args=(i, args, loaders[i], shared, probes)) for i in range(ranks)]
+    processes = [
+        context.Process(target=train, args=(i, args, loaders[i], shared, probes))
+        for i in range(ranks)
+    ]
     for process in processes:
         process.start()
     for process in processes:
