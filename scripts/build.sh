@@ -5,7 +5,6 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"
 
-# shellcheck disable=SC2046  # one word per package is what we want
-install_packages $(packages_in scripts/packages.txt)
+install_packages scripts/packages.txt
 build_preset release build
 say "Built build/bin/kakeya"

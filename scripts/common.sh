@@ -7,30 +7,33 @@ JOBS="${JOBS:-$(nproc 2>/dev/null || echo 2)}"
 
 say() { printf '%s\n' "$*"; }
 
-# packages_in FILE [quick]: the names in a package list; with `quick` only the lines marked so.
-packages_in() {
-  local lines
-  lines="$(grep -v '^#' "$1")"
-  if [ "${2:-}" = quick ]; then lines="$(printf '%s\n' "$lines" | grep '# quick' || true)"; fi
-  printf '%s\n' "$lines" | sed 's/#.*//' | tr -d ' \t' | sed '/^$/d'
+# is_there NAME PROBE: whether a package of the lists is installed.
+is_there() {
+  if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
+    dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'
+    return
+  fi
+  case "$2" in
+    cmd:*) command -v "${2#cmd:}" >/dev/null ;;
+    py:*) python3 -c "import ${2#py:}" 2>/dev/null ;;
+    hdr:*) echo "#include <${2#hdr:}>" | g++ -std=c++20 -fsyntax-only -DPCRE2_CODE_UNIT_WIDTH=8 -x c++ - 2>/dev/null ;;
+  esac
 }
 
-# install_packages NAME...: installs those that are missing. Exits 2, naming them, where it can't.
+# install_packages LIST [quick]: installs what is missing of a package list (with `quick`: of the lines marked so). Exits
+# 2, naming the packages, where it can't.
 install_packages() {
-  local missing=() name as_root=()
-  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    # Another system: what matters is whether the tools are there; CMake then names a missing library.
-    if command -v cmake >/dev/null && command -v ninja >/dev/null && command -v pkg-config >/dev/null; then
-      say "This is not Debian or Ubuntu: assuming that the equivalents of these packages are installed: $*"
-      return 0
-    fi
-    say "This is not Debian or Ubuntu. Please install the equivalents of these packages: $*" >&2
+  local missing=() name probe comment as_root=()
+  while read -r name probe comment; do
+    case "$name" in '#'* | '') continue ;; esac
+    if [ "${2:-}" = quick ] && [[ "$comment" != '# quick'* ]]; then continue; fi
+    is_there "$name" "$probe" || missing+=("$name")
+  done <"$1"
+  if [ ${#missing[@]} -eq 0 ]; then return 0; fi
+  if ! command -v apt-get >/dev/null; then
+    say "This is neither Debian nor Ubuntu. Missing are the equivalents of these packages: ${missing[*]}" >&2
     exit 2
   fi
-  for name in "$@"; do
-    dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
-  done
-  if [ ${#missing[@]} -eq 0 ]; then return 0; fi
   if [ "$(id -u)" -ne 0 ]; then
     if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
       as_root=(sudo -n)
@@ -39,8 +42,7 @@ install_packages() {
       exit 2
     fi
   fi
-  if ! step "Install ${#missing[@]} packages: ${missing[*]}" install-packages \
-      apt_install "${missing[@]}"; then
+  if ! step "Install ${#missing[@]} packages: ${missing[*]}" install-packages apt_install "${missing[@]}"; then
     say "Could not install: ${missing[*]}" >&2
     exit 2
   fi

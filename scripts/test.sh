@@ -148,13 +148,7 @@ fuzz() {
   return $status
 }
 
-if [ $QUICK -eq 1 ]; then
-  # shellcheck disable=SC2046
-  install_packages $(packages_in scripts/packages-test.txt quick)
-else
-  # shellcheck disable=SC2046
-  install_packages $(packages_in scripts/packages-test.txt)
-fi
+if [ $QUICK -eq 1 ]; then install_packages scripts/packages-test.txt quick; else install_packages scripts/packages-test.txt; fi
 must scripts/build.sh
 check "Check the edges between modules" check-includes tools/check_includes
 check "Check that the check finds planted faults" check-includes-self-test tools/check_includes --self-test
