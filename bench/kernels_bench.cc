@@ -82,7 +82,7 @@ void Report(benchmark::State& state, double bytes, double flops) {
   state.counters["share_of_read"] = benchmark::Counter(bytes / g_read_bandwidth, rate);
 }
 
-void BM_MatMul(benchmark::State& state) {
+void MatMulBench(benchmark::State& state) {
   const int64_t n = state.range(0);
   const int64_t k = state.range(1);
   const int rows = static_cast<int>(state.range(2));
@@ -92,7 +92,8 @@ void BM_MatMul(benchmark::State& state) {
   for (auto _ : state) MatMul({Device::kCpu, g_pool}, x.data(), rows, w, out.data());
   Report(state, static_cast<double>(w.bytes()), 2.0 * rows * n * k);
 }
-BENCHMARK(BM_MatMul)
+BENCHMARK(MatMulBench)
+    ->Name("MatMul")
     ->ArgNames({"n", "k", "rows"})
     ->ArgsProduct({{256}, {256, 768}, {1, 8, 64}})
     ->ArgsProduct({{1024}, {1024, 3072}, {1, 8, 64}})
@@ -138,7 +139,7 @@ AttentionArgs ArgsFor(const LayerKv& kv, int heads, int kv_heads, int head_dim, 
   return args;
 }
 
-void BM_Attention(benchmark::State& state) {
+void AttentionBench(benchmark::State& state) {
   const int heads = static_cast<int>(state.range(0));
   const int kv_heads = static_cast<int>(state.range(1));
   const int head_dim = static_cast<int>(state.range(2));
@@ -155,7 +156,8 @@ void BM_Attention(benchmark::State& state) {
   const double keys = static_cast<double>(depth) * kv_heads * head_dim;
   Report(state, keys * 2 * 2, 4.0 * rows * depth * heads * head_dim);
 }
-BENCHMARK(BM_Attention)
+BENCHMARK(AttentionBench)
+    ->Name("Attention")
     ->ArgNames({"heads", "kv", "dim", "depth", "rows", "f16"})
     ->ArgsProduct({{4}, {2}, {64}, {4096, 16384}, {1, 8, 64}, {0}})
     ->ArgsProduct({{16}, {8}, {128}, {4096, 16384}, {1, 8, 64}, {0}})
@@ -186,9 +188,9 @@ class Decoder {
     norm_ = RandomFloats(std::max(g.hidden, g.head_dim));
     x_ = RandomFloats(g.hidden);
     y_.resize(static_cast<size_t>(g.hidden));
-    qkv_.resize(static_cast<size_t>(width + 2 * kv_width));
+    qkv_.resize(static_cast<size_t>(width) + 2 * static_cast<size_t>(kv_width));
     mixed_.resize(static_cast<size_t>(width));
-    gate_up_.resize(static_cast<size_t>(2 * g.ffn));
+    gate_up_.resize(2 * static_cast<size_t>(g.ffn));
     logits_.resize(static_cast<size_t>(g.vocabulary));
     angles_ = RandomFloats(g.head_dim / 2);
   }
@@ -245,20 +247,20 @@ class Decoder {
   std::vector<float> norm_, x_, y_, qkv_, mixed_, gate_up_, logits_, angles_;
 };
 
-void BM_DecodeStep(benchmark::State& state, const Geometry& geometry) {
+void DecodeStep(benchmark::State& state, const Geometry& geometry) {
   Decoder decoder(geometry, state.range(0));
   for (auto _ : state) decoder.Step({Device::kCpu, g_pool});
   state.counters["tok/s"] = benchmark::Counter(1, benchmark::Counter::kIsIterationInvariantRate);
   Report(state, decoder.Bytes(), 0);
 }
-BENCHMARK_CAPTURE(BM_DecodeStep, demo, kDemo)->Arg(0)->Arg(4096)->Arg(16384)->UseRealTime();
-BENCHMARK_CAPTURE(BM_DecodeStep, qwen3_0_6b, kQwen06B)->Arg(0)->Arg(4096)->UseRealTime();
+BENCHMARK_CAPTURE(DecodeStep, demo, kDemo)->Arg(0)->Arg(4096)->Arg(16384)->UseRealTime();
+BENCHMARK_CAPTURE(DecodeStep, qwen3_0_6b, kQwen06B)->Arg(0)->Arg(4096)->UseRealTime();
 
 // A loop that does nothing: what every operator pays for the threads.
-void BM_PoolRoundTrip(benchmark::State& state) {
+void PoolRoundTrip(benchmark::State& state) {
   for (auto _ : state) ParallelFor(g_pool, state.range(0), [](int64_t) {});
 }
-BENCHMARK(BM_PoolRoundTrip)->Arg(2)->Arg(16)->UseRealTime();
+BENCHMARK(PoolRoundTrip)->Arg(2)->Arg(16)->UseRealTime();
 
 int Main(int argc, char** argv) {
   int threads = static_cast<int>(std::thread::hardware_concurrency());

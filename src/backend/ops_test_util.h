@@ -4,8 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
-#include <cstring>
+#include <cstdint>
 #include <memory>
 #include <random>
 #include <vector>
@@ -37,12 +38,12 @@ void ForEachTarget(const Body& body) {
 
 // No pool, then pools of 2, 3 and 4 threads.
 inline std::vector<ThreadPool*> AllPools() {
-  static const std::vector<std::unique_ptr<ThreadPool>> pools = [] {
+  static const std::vector<std::unique_ptr<ThreadPool>> kPools = [] {
     std::vector<std::unique_ptr<ThreadPool>> made;
     for (const int threads : {2, 3, 4}) made.push_back(ThreadPool::Create(threads).value());
     return made;
   }();
-  return {nullptr, pools[0].get(), pools[1].get(), pools[2].get()};
+  return {nullptr, kPools[0].get(), kPools[1].get(), kPools[2].get()};
 }
 
 inline std::vector<float> RandomFloats(int64_t n, std::mt19937* rng) {
@@ -69,7 +70,7 @@ inline std::vector<std::byte> RandomStored(DType dtype, int64_t n, std::mt19937*
 inline testing::AssertionResult BitEqual(const float* a, const float* b, size_t n) {
   for (size_t i = 0; i < n; ++i) {
     if (std::isnan(a[i]) && std::isnan(b[i])) continue;
-    if (std::memcmp(&a[i], &b[i], sizeof(float)) != 0) {
+    if (std::bit_cast<uint32_t>(a[i]) != std::bit_cast<uint32_t>(b[i])) {
       return testing::AssertionFailure()
              << "at " << i << ": " << std::hexfloat << a[i] << " and " << b[i];
     }
