@@ -132,6 +132,7 @@ V Sort(R& runtime, const V& subject, const A& args) {
   std::vector<std::pair<std::vector<V>, V>> keyed;
   for (const V& item : Iterate(runtime, subject)) {
     std::vector<V> keys;
+    keys.reserve(getters.size());
     for (const Getter& getter : getters) {
       keys.push_back(case_sensitive ? getter(item) : IgnoreCase(runtime, getter(item)));
     }
@@ -146,6 +147,7 @@ V Sort(R& runtime, const V& subject, const A& args) {
     return false;
   });
   std::vector<V> out;
+  out.reserve(keyed.size());
   for (auto& entry : keyed) out.push_back(std::move(entry.second));
   return runtime.NewList(std::move(out));
 }
