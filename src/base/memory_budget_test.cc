@@ -7,7 +7,7 @@
 #include <vector>
 
 // AddressSanitizer would end the program where the system refuses memory; the budget reports it.
-extern "C" const char* __asan_default_options() {  // NOLINT(bugprone-reserved-identifier)
+extern "C" const char* __asan_default_options() {  // NOLINT
   return "allocator_may_return_null=1";
 }
 
@@ -80,6 +80,7 @@ TEST(MemoryBudget, MovedBuffersFreeOnce) {
 TEST(MemoryBudget, CountsFromManyThreads) {
   MemoryBudget budget(1000);
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&budget] {
       for (int i = 0; i < 500; ++i) {
