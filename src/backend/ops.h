@@ -33,6 +33,9 @@ inline constexpr int kChunk = 64;
 inline constexpr int kChunksPerGroup = 8;
 // Interleaved partial sums of a row reduction: lane l holds the elements l, l + kLanes, ...
 inline constexpr int kLanes = 16;
+// What attention is made for: query heads per KV head, and elements of a head.
+inline constexpr int kMaxGroup = 24;
+inline constexpr int kMaxHeadDim = 256;
 
 enum class Device {
   kRef,  // scalar truth, for tests
@@ -64,9 +67,9 @@ struct AttentionArgs {
   const float* q = nullptr;  // (rows, heads, head_dim), after norm and rotation
   float* out = nullptr;      // (rows, heads, head_dim)
   int rows = 0;
-  int heads = 0;  // a multiple of kv_heads; head h reads KV head h / (heads / kv_heads)
+  int heads = 0;  // 1 to kMaxGroup times kv_heads; head h reads KV head h / (heads / kv_heads)
   int kv_heads = 0;
-  int head_dim = 0;  // a multiple of 8, at most 256
+  int head_dim = 0;  // a multiple of 8, at most kMaxHeadDim
   float scale = 1;   // multiplies every score
   DType kv_dtype = DType::kBF16;
   // Pages in ascending order of first_position; every position that a row sees lies in one of them.

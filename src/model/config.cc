@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "backend/ops.h"
 #include "format/quote.h"
 
 namespace kakeya {
@@ -17,7 +18,6 @@ constexpr int kMaxHidden = 1 << 16;
 constexpr int kMaxIntermediate = 1 << 20;
 constexpr int kMaxLayers = 1024;
 constexpr int kMaxHeads = 1024;
-constexpr int kMaxHeadDim = 256;
 constexpr int kHeadDimMultiple = 8;
 constexpr int64_t kMaxPositions = int64_t{1} << 30;
 
@@ -150,6 +150,11 @@ Status ReadSizes(const Json& config, ModelConfig* out) {
   if (out->num_heads % out->num_kv_heads != 0) {
     return Corrupt("num_attention_heads {} is not a multiple of num_key_value_heads {}",
                    out->num_heads, out->num_kv_heads);
+  }
+  if (out->group_size() > kMaxGroup) {
+    return Unsupported(
+        "num_attention_heads {} is {} times num_key_value_heads {}, at most {} times is supported",
+        out->num_heads, out->group_size(), out->num_kv_heads, kMaxGroup);
   }
   KAKEYA_ASSIGN_OR_RETURN(const auto head_dim, FindInt(config, "head_dim", 1, kMaxHidden));
   if (head_dim) {

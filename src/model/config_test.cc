@@ -230,6 +230,9 @@ TEST(ModelConfigTest, HeadsMustDivide) {
             "num_attention_heads 4 is not a multiple of num_key_value_heads 3");
   EXPECT_EQ(ErrorOf(With(Qwen3(), "num_key_value_heads", "8")),
             "num_attention_heads 4 is not a multiple of num_key_value_heads 8");
+  EXPECT_EQ(
+      ErrorOf(With(With(Qwen3(), "num_attention_heads", "32"), "num_key_value_heads", "1")),
+      "num_attention_heads 32 is 32 times num_key_value_heads 1, at most 24 times is supported");
   EXPECT_EQ(ErrorOf(With(Llama(), "num_attention_heads", "3")),
             "hidden_size 64 is not a multiple of num_attention_heads 3, and head_dim is missing");
   EXPECT_PRED2(testing::Contains, ErrorOf(With(Qwen3(), "head_dim", "20")),

@@ -8,9 +8,9 @@
 
 namespace kakeya::cpu {
 
-inline constexpr int kMaxHeadDim = 256;
 // Most queries (row, head) of one KV head that read a chunk together.
 inline constexpr int kTileQueries = 24;
+static_assert(kTileQueries >= kMaxGroup, "a row's heads are never parted");
 
 // A partial softmax is an array of floats: whether it is empty, the largest score, the sum of
 // exp(score - max), and per dimension the sum of the same times the value, padded to whole blocks.
