@@ -72,10 +72,11 @@ step() {
   return $status
 }
 
-# build_preset PRESET FOLDER: configures and builds one CMake preset, with ccache where there is one.
+# build_preset PRESET FOLDER [TARGET...]: configures and builds one CMake preset, with ccache where there is one.
 build_preset() {
-  local launcher=()
+  local launcher=() preset="$1" folder="$2"
+  shift 2
   if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-  step "Configure $1" "configure-$1" cmake -S "$ROOT" --preset "$1" "${launcher[@]}" &&
-    step "Build $1 ($JOBS jobs)" "build-$1" cmake --build "$ROOT/$2" -j "$JOBS"
+  step "Configure $preset" "configure-$preset" cmake -S "$ROOT" --preset "$preset" "${launcher[@]}" &&
+    step "Build $preset ($JOBS jobs)" "build-$preset" cmake --build "$ROOT/$folder" -j "$JOBS" ${1:+--target "$@"}
 }

@@ -163,7 +163,8 @@ if [ $QUICK -eq 0 ]; then
   check "Unit tests under AddressSanitizer and UndefinedBehaviorSanitizer" unit-tests-sanitized \
     ctest --test-dir build/asan-ubsan -j "$JOBS" --output-on-failure --no-tests=error
   check "Command line under both sanitizers" cli-sanitized cli_tests build/asan-ubsan/bin/kakeya --sanitized
-  must build_preset fuzz build/fuzz
+  # shellcheck disable=SC2046  # one target per file
+  must build_preset fuzz build/fuzz $(basename -s .cc tests/fuzz/fuzz_*.cc)
   check "Fuzz targets, $FUZZ_SECONDS s each, under both sanitizers" fuzz fuzz
   check "Lint (clang-tidy)" tidy tidy
 fi

@@ -343,7 +343,7 @@ std::string FormatFloat(double value) {
   }
   if (exponent < 0) return out + "0." + std::string(size_t(-exponent - 1), '0') + digits;
   if (n <= exponent + 1) return out + digits + std::string(size_t(exponent + 1 - n), '0') + ".0";
-  return out + digits.insert(size_t(exponent + 1), ".");
+  return out + digits.insert(static_cast<size_t>(exponent) + 1, ".");
 }
 
 Text ToText(Runtime& runtime, const Value& value) {
