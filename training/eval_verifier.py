@@ -33,65 +33,42 @@ _shared = {}
 
 
 def _build(job):
+    makers = {
+        "needle": evaluation.needle_prompts,
+        "mixed": evaluation.mixed_prompts,
+        "task": evaluation.task_prompts,
+    }
     kind, args = job[0], job[1:]
-    make = evaluation.needle_prompts if kind == "needle" else evaluation.task_prompts
-    return make(_shared["tokenizer"], _shared["pool"], *args)
+    return makers[kind](_shared["tokenizer"], _shared["pool"], *args)
 
 
 def plan(args, kinds) -> list[tuple[dict, tuple]]:
-    """(description, job) of every cell of the report."""
+    """(description, job) of every cell of the report that `args.tests` asks for."""
     cells, held_out, known = [], list(evaluation.FAMILIES), list(evaluation.WELL_KNOWN)
+
+    def cell(test: str, haystack: str, length: int, form: str, *job) -> None:
+        row = {"test": test, "haystack": haystack, "length": length, "form": form}
+        if any(test.startswith(name) for name in args.tests):
+            cells.append((row, job))
+
+    forms = ("raw", "qa", "chat")
     for length in args.lengths:
+        job = ("mixed", 20 + length, length, kinds, held_out, forms, args.n)
+        cell("mixed", "all kinds", length, ", ".join(forms), *job)
         for kind in kinds:
-            cells.append(
-                (
-                    {
-                        "test": "held-out phrasings",
-                        "haystack": kind,
-                        "length": length,
-                        "form": "raw, qa, chat",
-                    },
-                    ("needle", 11, length, kind, held_out, ("raw", "qa", "chat"), args.n),
-                )
-            )
+            job = ("needle", 11, length, kind, held_out, forms, args.n)
+            cell("held-out phrasings", kind, length, ", ".join(forms), *job)
         for form in ("raw", "chat", "completion"):
             families = known[:2] if form == "completion" else known
-            cells.append(
-                (
-                    {
-                        "test": "well-known phrasings",
-                        "haystack": "books",
-                        "length": length,
-                        "form": form,
-                    },
-                    ("needle", 12, length, "books", families, (form,), args.n),
-                )
-            )
+            job = ("needle", 12, length, "books", families, (form,), args.n)
+            cell("well-known phrasings", "books", length, form, *job)
         for family in held_out:
-            cells.append(
-                (
-                    {
-                        "test": f"family {family}",
-                        "haystack": "books",
-                        "length": length,
-                        "form": "raw",
-                    },
-                    ("needle", 13, length, "books", [family], ("raw",), max(1, args.n // 4)),
-                )
-            )
+            job = ("needle", 13, length, "books", [family], ("raw",), max(1, args.n // 4))
+            cell(f"family {family}", "books", length, "raw", *job)
     for length in args.task_lengths:
         for task in TASKS:
-            cells.append(
-                (
-                    {
-                        "test": f"task {task}",
-                        "haystack": "mixed",
-                        "length": length,
-                        "form": "mixed",
-                    },
-                    ("task", 14, length, task, max(1, args.n // 2)),
-                )
-            )
+            job = ("task", 14, length, task, max(1, args.n // 2))
+            cell(f"task {task}", "mixed", length, "mixed", *job)
     return cells
 
 
@@ -105,6 +82,13 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048, 4096, 8192])
     parser.add_argument("--task-lengths", type=int, nargs="+", default=[1024, 4096])
     parser.add_argument("--out", type=Path)
+    parser.add_argument(
+        "--tests",
+        nargs="+",
+        default=["mixed", "held-out", "well-known", "family", "task", "perplexity"],
+        help="beginnings of the names of the tests to run",
+    )
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
     parser.add_argument(
         "--part",
         type=int,
@@ -137,11 +121,13 @@ def main() -> None:
         args.device,
         torch.float32 if args.f32 or args.device == "cpu" else torch.bfloat16,
     )
+    if args.threads:
+        torch.set_num_threads(args.threads)
     rows = []
     for (row, _), part in zip(cells, prompts):
         share, right = evaluation.recall(model, part, tokenizer)
         low, high = evaluation.wilson(sum(right), len(right))
-        depths = [round(p.depth, 2) for p, ok in zip(part, right) if not ok][:12]
+        missed = [f"{p.label}@{p.depth:.2f}" for p, ok in zip(part, right) if not ok][:12]
         rows.append(
             {
                 **row,
@@ -150,15 +136,15 @@ def main() -> None:
                 "recall": round(share, 4),
                 "ci_low": round(low, 4),
                 "ci_high": round(high, 4),
-                "missed_depths": depths,
+                "missed": missed,
             }
         )
         print(
-            f"{row['test']:24} {row['haystack']:8} {row['form']:14} {row['length']:6} {share:6.3f} [{low:.3f}, {high:.3f}] n={len(part)}"
-            f"{'  missed at ' + str(depths[:6]) if depths and depths[0] else ''}",
+            f"{row['test']:24} {row['haystack']:9} {row['form']:14} {row['length']:6} "
+            f"{share:6.3f} [{low:.3f}, {high:.3f}] n={len(part)} {missed[:6] or ''}",
             flush=True,
         )
-    for length in args.lengths:
+    for length in args.lengths if "perplexity" in args.tests else []:
         value = evaluation.book_perplexity(model, tokenizer, max(4, 2**18 // length), length)
         rows.append(
             {"test": "perplexity, held-out books", "length": length, "perplexity": round(value, 3)}

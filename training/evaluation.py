@@ -36,6 +36,7 @@ class Prompt:
     ids: list[int]
     answer: str
     depth: float = 0.0
+    label: str = ""
 
 
 def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -90,7 +91,7 @@ def needle_prompt(
 ) -> Prompt:
     """A prompt of `length` tokens or at most 48 fewer."""
     key, value = maker.key(), digits(maker.r, 5)
-    chars = int(length * maker.pool.chars_per_token[kind] * 1.5) + 200
+    chars = int(length * maker.pool.chars_per_token[kind] * 2.5) + 200
     filler = maker.pool.cut(maker.r, kind, chars)
     for _ in range(20):
         if len(filler) > 0.8 * chars:
@@ -98,7 +99,7 @@ def needle_prompt(
         filler = maker.pool.cut(maker.r, kind, chars)  # the cut met the end of the pool
     while key.removeprefix("the ").lower() in filler.lower():
         key = maker.key()  # a needle's key occurs once
-    state, size = maker.r.getstate(), int(len(filler) * 0.6)
+    state, size = maker.r.getstate(), int(len(filler) * 0.36)
     for _ in range(12):
         maker.r.setstate(state)
         ids = tokenizer.encode(
@@ -126,7 +127,7 @@ def needle_prompt(
             needle_text(maker, filler[:size], kind, family, form, depth, key, value),
             add_special_tokens=False,
         ).ids
-    return Prompt(ids, value, depth)
+    return Prompt(ids, value, depth, f"{kind}/{family.name}/{form}")
 
 
 def needle_prompts(
@@ -146,6 +147,19 @@ def needle_prompts(
         )
         for i in range(n)
     ]
+
+
+def mixed_prompts(
+    tokenizer, pool: FillerPool, seed: int, length: int, kinds, families, forms, n: int
+) -> list[Prompt]:
+    """Like `needle_prompts`, with kinds of haystack, families and forms all drawn at random."""
+    maker, prompts = TaskMaker(random.Random(seed), pool, held_out=True), []
+    for i in range(n):
+        kind, form = maker.r.choice(kinds), maker.r.choice(forms)
+        family = FAMILIES[maker.r.choice(families)]
+        depth = (i + maker.r.random()) / n
+        prompts.append(needle_prompt(tokenizer, maker, length, kind, family, form, depth))
+    return prompts
 
 
 def task_prompts(
