@@ -51,7 +51,7 @@ std::optional<int64_t> ParseInt(R& runtime, const Text& text, int base) {
   const bool prefixed =
       digits != std::string::npos && s.substr(digits, 2) == (base == 2 ? "0b" : "0o");
   if ((base == 2 || base == 8) && prefixed) s.erase(digits, 2);
-  if (digits == std::string::npos || digits > 1) return std::nullopt;
+  if (digits > 1) return std::nullopt;  // npos, where there are none, too
   const int64_t value = std::strtoll(s.c_str(), &end, base);
   if (end != s.c_str() + s.size()) return std::nullopt;
   if (errno == ERANGE) Fail("integer overflow");
@@ -60,7 +60,7 @@ std::optional<int64_t> ParseInt(R& runtime, const Text& text, int base) {
 
 V IntFilter(R& runtime, const V& subject, const A& args) {
   const auto bound = args.Bind("int", {"default", "base"});
-  const V otherwise = bound[0] ? *bound[0] : V(int64_t{0});
+  V otherwise = bound[0] ? *bound[0] : V(int64_t{0});
   RequireDefined(subject);
   if (subject.IsInt()) return V(subject.Int());
   const int64_t base = bound[1] ? IntOf(*bound[1], "int") : 10;
