@@ -52,9 +52,7 @@ class Conversation {
     if (!flags_->system.empty()) {
       messages_.push_back({{"role", "system"}, {"content", flags_->system}});
     }
-    session_.reset();
-    KAKEYA_ASSIGN_OR_RETURN(session_, Session::Create(engine_, flags_->kv.ToOptions()));
-    return OkStatus();
+    return NewSession();
   }
 
   // Adds a user's message and streams the answer. After an error the conversation is as it was
@@ -91,11 +89,15 @@ class Conversation {
     const std::vector<int32_t>& have = session_->tokens();
     const bool continues =
         have.size() < ids.size() && std::equal(have.begin(), have.end(), ids.begin());
-    if (!continues) {
-      session_.reset();  // its memory goes before the new one's comes
-      KAKEYA_ASSIGN_OR_RETURN(session_, Session::Create(engine_, flags_->kv.ToOptions()));
-    }
+    if (!continues) KAKEYA_RETURN_IF_ERROR(NewSession());
     return session_->Append(std::span(ids).subspan(session_->tokens().size()));
+  }
+
+  Status NewSession() {
+    session_.reset();  // its memory goes before the new one's comes
+    KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine_, flags_->kv.ToOptions()));
+    session_.emplace(std::move(session));
+    return OkStatus();
   }
 
   Engine* engine_;
@@ -109,7 +111,7 @@ std::optional<std::string> ReadMessage(bool interactive) {
   std::string message;
   std::string line;
   while (true) {
-    if (interactive) fmt::print(stderr, "{}", message.empty() ? "> " : ". ");
+    if (interactive) PrintErr(message.empty() ? "> " : ". ");
     if (!std::getline(std::cin, line)) {
       return message.empty() ? std::nullopt : std::optional(message);
     }
@@ -121,9 +123,9 @@ std::optional<std::string> ReadMessage(bool interactive) {
 
 void PrintStats(const Session& session) {
   const KvUsage usage = session.kv_usage();
-  fmt::print(stderr, "[{} tokens, K/V {} of which at most {}, history {}]\n",
-             session.tokens().size(), HumanBytes(usage.resident_bytes),
-             HumanBytes(usage.peak_bytes), HumanBytes(usage.history_bytes));
+  PrintErr(fmt::format("[{} tokens, K/V {}, at most {} so far, history {}]\n",
+                       session.tokens().size(), HumanBytes(usage.resident_bytes),
+                       HumanBytes(usage.peak_bytes), HumanBytes(usage.history_bytes)));
 }
 
 // A line that begins with a slash. Errors are for the user to read; the conversation goes on.
@@ -136,20 +138,22 @@ Status Command(const std::string& line, Conversation* conversation, std::string*
   if (line.starts_with("/read ")) {
     constexpr size_t kMaxBytes = size_t{64} << 20;
     KAKEYA_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(line.substr(6), kMaxBytes));
+    KAKEYA_RETURN_IF_ERROR(CheckPrompt(text));
     *attachment += text + "\n\n";
     return OkStatus();
   }
-  fmt::print(stderr, "{}", kHelp);
+  PrintErr(kHelp);
   return OkStatus();
 }
 
 Result<int> Run(const ChatFlags& flags) {
-  KAKEYA_RETURN_IF_ERROR(CheckSampling(flags.sampling.sampling));
+  KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.kv.ToOptions()));
+  KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.sampling.ToOptions()));
   KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, flags.model.Load());
   KAKEYA_ASSIGN_OR_RETURN(Conversation conversation, Conversation::Create(engine.get(), flags));
   CatchInterrupt();
   const bool interactive = isatty(STDIN_FILENO) != 0;
-  if (interactive) fmt::print(stderr, "Type a message, or /help.\n");
+  if (interactive) PrintErr("Type a message, or /help.\n");
 
   Status output;
   GenerateOptions options = flags.sampling.ToOptions();
@@ -172,7 +176,8 @@ Result<int> Run(const ChatFlags& flags) {
     if (message->starts_with('/')) {
       status = Command(*message, &conversation, &attachment);
     } else {
-      status = conversation.Answer(attachment + *message, options).status();
+      status = CheckPrompt(*message);
+      if (status.ok()) status = conversation.Answer(attachment + *message, options).status();
       attachment.clear();
       KAKEYA_RETURN_IF_ERROR(output);
       if (status.ok()) KAKEYA_RETURN_IF_ERROR(Print("\n"));

@@ -16,6 +16,7 @@ struct LogitsFlags {
 };
 
 Status Run(const LogitsFlags& flags) {
+  KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.kv.ToOptions()));
   KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ReadIds(flags.ids_file));
   KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, flags.model.Load());
   ProgressLine progress("Computing logits");

@@ -26,7 +26,6 @@ double Rate(int64_t tokens, double seconds) {
 Json Report(const Generation& generation, const Session& session, const KvFlags& kv,
             double load_seconds) {
   const KvUsage usage = session.kv_usage();
-  const auto generated = static_cast<int64_t>(generation.tokens.size());
   return {
       {"prompt_tokens", generation.prompt_tokens},
       {"tokens", generation.tokens},
@@ -45,26 +44,27 @@ Json Report(const Generation& generation, const Session& session, const KvFlags&
         {"prefill_s", generation.prefill_seconds},
         {"decode_s", generation.decode_seconds},
         {"prefill_tok_s", Rate(generation.prefilled_tokens, generation.prefill_seconds)},
-        {"decode_tok_s", Rate(generated, generation.decode_seconds)}}}};
+        {"decode_tok_s", Rate(generation.decode_steps, generation.decode_seconds)}}}};
 }
 
 void PrintSummary(const Generation& generation, const Session& session, const KvFlags& kv) {
-  const auto generated = static_cast<int64_t>(generation.tokens.size());
-  fmt::print(stderr,
-             "[prompt {} tokens at {:.0f} tok/s | answer {} tokens at {:.1f} tok/s | K/V {} ({}) | "
-             "stop: {}]\n",
-             generation.prompt_tokens,
-             Rate(generation.prefilled_tokens, generation.prefill_seconds), generated,
-             Rate(generated, generation.decode_seconds),
-             HumanBytes(session.kv_usage().resident_bytes), kv.kv, NameOf(generation.stop));
+  PrintErr(fmt::format(
+      "[prompt {} tokens at {:.0f} tok/s | answer {} tokens at {:.1f} tok/s | K/V {} ({}) | stop: "
+      "{}]\n",
+      generation.prompt_tokens, Rate(generation.prefilled_tokens, generation.prefill_seconds),
+      generation.tokens.size(), Rate(generation.decode_steps, generation.decode_seconds),
+      HumanBytes(session.kv_usage().resident_bytes), kv.kv, NameOf(generation.stop)));
 }
 
 Result<int> Run(const GenerateFlags& flags) {
-  KAKEYA_RETURN_IF_ERROR(CheckSampling(flags.sampling.sampling));  // before the model is read
+  // All that can be wrong without a model is found before gigabytes are read.
+  KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.kv.ToOptions()));
+  KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.sampling.ToOptions()));
+  KAKEYA_ASSIGN_OR_RETURN(const Prompt prompt, flags.prompt.Read());
   KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, flags.model.Load());
-  KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt, flags.prompt.Read(*engine));
+  KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, prompt.Encode(*engine));
   KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine.get(), flags.kv.ToOptions()));
-  KAKEYA_RETURN_IF_ERROR(session.Append(prompt));
+  KAKEYA_RETURN_IF_ERROR(session.Append(ids));
   const bool has_text = engine->tokenizer().ok();
   const bool stream = !flags.json && has_text;
   if (engine->eos().empty()) {

@@ -3,11 +3,15 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <string>
 
 #include "output.h"
 #include "verbs.h"
 
 namespace {
+
+using kakeya::cli::Fail;
 
 constexpr const char* kDescription =
     "Kakeya: an inference engine for language models whose memory does not grow with the "
@@ -19,6 +23,12 @@ constexpr const char* kDescription =
     "  kakeya generate -m models/demo -p \"Once upon a time\" -n 64\n"
     "  kakeya chat -m models/demo\n"
     "  kakeya inspect -m models/demo";
+
+bool HasVerb(const CLI::App& app, const std::string& name) {
+  const auto verbs = app.get_subcommands([](const CLI::App* /*verb*/) { return true; });
+  return std::any_of(verbs.begin(), verbs.end(),
+                     [&](const CLI::App* verb) { return verb->get_name() == name; });
+}
 
 }  // namespace
 
@@ -36,10 +46,15 @@ int main(int argc, char** argv) {
   kakeya::cli::RegisterInspect(&app, &exit_code);
   kakeya::cli::RegisterEval(&app, &exit_code);
   try {
+    if (argc > 1 && argv[1][0] != '-' && !HasVerb(app, argv[1])) {
+      return Fail(kakeya::InvalidArgument("there is no verb '{}' (try --help)", argv[1]));
+    }
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return kakeya::cli::Fail(kakeya::InvalidArgument("{} (try --help)", error.what()));
+    return Fail(kakeya::InvalidArgument("{} (try --help)", error.what()));
+  } catch (const std::exception& error) {  // the system refused something; nothing of ours throws
+    return Fail(kakeya::Unavailable("{}", error.what()));
   }
   return exit_code;
 }

@@ -1,11 +1,16 @@
 #include "options.h"
 
+#include <spdlog/spdlog.h>
+
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <limits>
 
+#include "base/system.h"
 #include "format/json.h"
 #include "format/read_file.h"
+#include "format/utf8.h"
 #include "output.h"
 
 namespace kakeya::cli {
@@ -39,6 +44,13 @@ void ModelFlags::Register(CLI::App* app) {
 }
 
 Result<std::unique_ptr<Engine>> ModelFlags::Load() const {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(dir, ignored)) {
+    return NotFound("{}: is not a model folder", dir.empty() ? "''" : dir);
+  }
+  if (threads > AvailableCores()) {
+    spdlog::warn("{} threads on {} cores only get in each other's way", threads, AvailableCores());
+  }
   ProgressLine progress("Loading");
   return Engine::Load(dir, {.threads = threads, .progress = [&](uint64_t done, uint64_t total) {
                               progress.Show(static_cast<int64_t>(done),
@@ -135,22 +147,40 @@ void PromptFlags::Register(CLI::App* app) {
                    ->type_name("FILE");
 }
 
-Result<std::vector<int32_t>> PromptFlags::Read(const Engine& engine) const {
+Result<Prompt> PromptFlags::Read() const {
   const size_t given = text_option->count() + file_option->count() + ids_option->count();
   if (given != 1) {
     return InvalidArgument("a prompt is needed, and only one: -p TEXT, -f FILE or --ids FILE");
   }
-  if (ids_option->count() > 0) return ReadIds(ids_file);
-  std::string prompt = text;
-  if (file_option->count() > 0) {
-    KAKEYA_ASSIGN_OR_RETURN(prompt, ReadTextFile(file, kMaxPromptBytes));
+  Prompt prompt;
+  if (ids_option->count() > 0) {
+    KAKEYA_ASSIGN_OR_RETURN(prompt.ids, ReadIds(ids_file));
+    if (prompt.ids.empty()) return InvalidArgument("{}: the prompt is empty", ids_file);
+    return prompt;
   }
-  if (prompt.empty()) return InvalidArgument("the prompt is empty");
-  if (const size_t nul = prompt.find('\0'); nul != std::string::npos) {
+  prompt.text = text;
+  if (file_option->count() > 0) {
+    KAKEYA_ASSIGN_OR_RETURN(prompt.text, ReadTextFile(file, kMaxPromptBytes));
+  }
+  KAKEYA_RETURN_IF_ERROR(CheckPrompt(prompt.text));
+  return prompt;
+}
+
+Result<std::vector<int32_t>> Prompt::Encode(const Engine& engine) const {
+  if (!ids.empty()) return ids;
+  KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, engine.tokenizer());
+  return tokenizer->Encode(text, {});
+}
+
+Status CheckPrompt(const std::string& text) {
+  if (text.empty()) return InvalidArgument("the prompt is empty");
+  if (const size_t nul = text.find('\0'); nul != std::string::npos) {
     return InvalidArgument("the prompt holds a NUL at byte {}: it is no text", nul);
   }
-  KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, engine.tokenizer());
-  return tokenizer->Encode(prompt, {});
+  if (const size_t bad = FindInvalidUtf8(text); bad != text.size()) {
+    return InvalidArgument("the prompt is not UTF-8 at byte {}", bad);
+  }
+  return OkStatus();
 }
 
 Result<std::vector<int32_t>> IdsFromJson(const Json& json, const std::string& where) {

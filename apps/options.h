@@ -47,6 +47,15 @@ struct SamplingFlags {
   GenerateOptions ToOptions() const;
 };
 
+// A prompt as text, or as token ids.
+struct Prompt {
+  std::string text;  // not empty, unless there are ids
+  std::vector<int32_t> ids;
+
+  // Errors: NotFound when there is text and the model has no tokenizer.
+  Result<std::vector<int32_t>> Encode(const Engine& engine) const;
+};
+
 // -p, -f, --ids: where a prompt comes from. Exactly one must be given.
 struct PromptFlags {
   std::string text;
@@ -57,10 +66,14 @@ struct PromptFlags {
   CLI::Option* ids_option = nullptr;
 
   void Register(CLI::App* app);
-  // The prompt's token ids. Errors: InvalidArgument when not exactly one source is given, and
-  // whatever is wrong with it.
-  Result<std::vector<int32_t>> Read(const Engine& engine) const;
+  // The prompt as it was given; needs no model. Errors: InvalidArgument when not exactly one source
+  // is given, and whatever is wrong with it.
+  Result<Prompt> Read() const;
 };
+
+// Whether a text can be a prompt. Errors: InvalidArgument when it is empty, holds a NUL or isn't
+// UTF-8.
+Status CheckPrompt(const std::string& text);
 
 // A JSON list of token ids. Errors begin with `where` and name the item.
 Result<std::vector<int32_t>> IdsFromJson(const Json& json, const std::string& where);

@@ -37,8 +37,13 @@ int Fail(const Status& status) {
       line += c;
     }
   }
-  fmt::print(stderr, "kakeya: {}\n", line);
+  PrintErr("kakeya: " + line + "\n");
   return kExitBadInput;
+}
+
+void PrintErr(std::string_view text) {
+  // stderr is unbuffered. (fmt::print would throw where it can't write.)
+  (void)std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
 Status Print(std::string_view text) {
@@ -62,15 +67,13 @@ void ProgressLine::Show(int64_t done, int64_t total) {
   shown_ = now;
   const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
   const double left = share > 0 ? (now - started_) * (1 - share) / share : 0;
-  fmt::print(stderr, "\r\x1b[K{} {:3.0f} %, {:.0f} s left", what_, 100 * share, left);
-  std::fflush(stderr);
+  PrintErr(fmt::format("\r\x1b[K{} {:3.0f} %, {:.0f} s left", what_, 100 * share, left));
 }
 
 void ProgressLine::Clear() {
   if (shown_ == 0) return;
   shown_ = 0;
-  fmt::print(stderr, "\r\x1b[K");
-  std::fflush(stderr);
+  PrintErr("\r\x1b[K");
 }
 
 void CatchInterrupt() {

@@ -19,6 +19,8 @@ inline constexpr int kExitInterrupted = 130;  // 128 + SIGINT, as shells have it
 // kExitBadInput.
 int Fail(const Status& status);
 
+// Writes to stderr. What can't be written is lost: there is nobody left to tell.
+void PrintErr(std::string_view text);
 // Writes to stdout and flushes. Errors: Unavailable when nobody takes it (closed pipe, full disk).
 Status Print(std::string_view text);
 // One JSON object on one line.

@@ -14,8 +14,7 @@ size_t Index(MemoryTag tag) { return static_cast<size_t>(tag); }
 }  // namespace
 
 const char* NameOf(MemoryTag tag) {
-  static constexpr std::array<const char*, kMemoryTags> kNames = {"weights", "kv", "scratch",
-                                                                  "history"};
+  static constexpr std::array<const char*, kMemoryTags> kNames = {"weights", "kv", "scratch"};
   return kNames[Index(tag)];
 }
 
@@ -40,31 +39,57 @@ void Buffer::Free() {
 MemoryBudget::~MemoryBudget() { assert(total_ == 0 && "a buffer outlived its budget"); }
 
 Result<Buffer> MemoryBudget::Allocate(MemoryTag tag, size_t bytes, const char* what) {
-  {
-    std::lock_guard lock(mutex_);
-    if (bytes > limit_ - total_) {
-      return ResourceExhausted("{}: {} bytes wanted, {} of {} in use", what, bytes, total_, limit_);
-    }
-    total_ += bytes;  // reserved before it is asked for, so that two threads can't both pass
-    used_[Index(tag)] += bytes;
-  }
+  // Reserved before it is asked for, so that two threads can't both pass the limit.
+  KAKEYA_RETURN_IF_ERROR(Reserve(tag, bytes, what));
   void* data = ::operator new(std::max<size_t>(bytes, 1), kAlignment, std::nothrow);
-  std::lock_guard lock(mutex_);
   if (data == nullptr) {
-    total_ -= bytes;
-    used_[Index(tag)] -= bytes;
+    Unreserve(tag, bytes);
     return ResourceExhausted("{}: the system has no {} bytes left", what, bytes);
   }
-  peak_[Index(tag)] = std::max(peak_[Index(tag)], used_[Index(tag)]);
+  RecordPeak(tag);
   return Buffer(this, tag, static_cast<std::byte*>(data), bytes);
+}
+
+void MemoryBudget::RecordPeak(MemoryTag tag) {
+  {
+    std::lock_guard lock(mutex_);
+    peak_[Index(tag)] = std::max(peak_[Index(tag)], used_[Index(tag)]);
+  }
+  if (parent_ != nullptr) parent_->RecordPeak(tag);
+}
+
+Status MemoryBudget::Reserve(MemoryTag tag, size_t bytes, const char* what) {
+  if (parent_ != nullptr) KAKEYA_RETURN_IF_ERROR(parent_->Reserve(tag, bytes, what));
+  {
+    std::lock_guard lock(mutex_);
+    if (bytes <= limit_ - total_) {
+      total_ += bytes;
+      used_[Index(tag)] += bytes;
+      return OkStatus();
+    }
+  }
+  if (parent_ != nullptr) parent_->Unreserve(tag, bytes);
+  return ResourceExhausted("{}: {} bytes wanted, {} of {} in use", what, bytes, used(), limit_);
+}
+
+void MemoryBudget::Unreserve(MemoryTag tag, size_t bytes) {
+  {
+    std::lock_guard lock(mutex_);
+    assert(used_[Index(tag)] >= bytes);
+    total_ -= bytes;
+    used_[Index(tag)] -= bytes;
+  }
+  if (parent_ != nullptr) parent_->Unreserve(tag, bytes);
 }
 
 void MemoryBudget::Release(MemoryTag tag, std::byte* data, size_t bytes) {
   ::operator delete(data, kAlignment);
-  std::lock_guard lock(mutex_);
-  assert(used_[Index(tag)] >= bytes);
-  total_ -= bytes;
-  used_[Index(tag)] -= bytes;
+  Unreserve(tag, bytes);
+}
+
+size_t MemoryBudget::available() const {
+  const size_t here = limit_ - used();
+  return parent_ == nullptr ? here : std::min(here, parent_->available());
 }
 
 size_t MemoryBudget::used() const {

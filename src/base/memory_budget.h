@@ -6,6 +6,9 @@
 // Invariants:
 //  (1) used() is the sum of the sizes of all live buffers; used() <= limit().
 //  (2) peak(tag) >= used(tag), and never falls.
+//  (3) What a child gave out counts as used in its parent, too: a session's bytes are bounded by
+//  its own limit and by
+//      the engine's.
 #ifndef KAKEYA_BASE_MEMORY_BUDGET_H_
 #define KAKEYA_BASE_MEMORY_BUDGET_H_
 
@@ -24,9 +27,8 @@ enum class MemoryTag {
   kWeights,  // packed parameters
   kKv,       // resident keys and values
   kScratch,  // activations of the forward pass
-  kHistory,  // token ids and whatever else grows with the conversation
 };
-inline constexpr int kMemoryTags = 4;
+inline constexpr int kMemoryTags = 3;
 // "weights", "kv", ...
 const char* NameOf(MemoryTag tag);
 
@@ -64,7 +66,9 @@ class Buffer {
 class MemoryBudget {
  public:
   static constexpr size_t kUnlimited = std::numeric_limits<size_t>::max();
-  explicit MemoryBudget(size_t limit = kUnlimited) : limit_(limit) {}
+  // The parent, if any, outlives this.
+  explicit MemoryBudget(size_t limit = kUnlimited, MemoryBudget* parent = nullptr)
+      : limit_(limit), parent_(parent) {}
   MemoryBudget(const MemoryBudget&) = delete;
   MemoryBudget& operator=(const MemoryBudget&) = delete;
   ~MemoryBudget();
@@ -74,15 +78,21 @@ class MemoryBudget {
   Result<Buffer> Allocate(MemoryTag tag, size_t bytes, const char* what);
 
   size_t limit() const { return limit_; }
+  // What Allocate would still give, here and in all parents.
+  size_t available() const;
   size_t used() const;
   size_t used(MemoryTag tag) const;
   size_t peak(MemoryTag tag) const;
 
  private:
   friend class Buffer;
+  Status Reserve(MemoryTag tag, size_t bytes, const char* what);
+  void Unreserve(MemoryTag tag, size_t bytes);
+  void RecordPeak(MemoryTag tag);
   void Release(MemoryTag tag, std::byte* data, size_t bytes);
 
   const size_t limit_;
+  MemoryBudget* const parent_;
   mutable std::mutex mutex_;
   size_t total_ = 0;
   std::array<size_t, kMemoryTags> used_{};

@@ -61,6 +61,28 @@ TEST(MemoryBudget, RefusalBySystemLeavesTheCountUnchanged) {
   EXPECT_EQ(0u, budget.peak(MemoryTag::kWeights));
 }
 
+TEST(MemoryBudget, ChildIsBoundedByItsParentAndCountsInIt) {
+  MemoryBudget parent(100);
+  MemoryBudget child(MemoryBudget::kUnlimited, &parent);
+  auto other = parent.Allocate(MemoryTag::kKv, 30, "other");
+  auto mine = child.Allocate(MemoryTag::kKv, 50, "mine");
+  ASSERT_TRUE(other.ok() && mine.ok());
+  EXPECT_EQ(50u, child.used(MemoryTag::kKv));
+  EXPECT_EQ(80u, parent.used(MemoryTag::kKv));
+  EXPECT_EQ(20u, child.available());
+  EXPECT_FALSE(child.Allocate(MemoryTag::kKv, 21, "too much").ok());
+  EXPECT_EQ(50u, child.used());
+  EXPECT_EQ(80u, parent.used());
+  mine->Free();
+  EXPECT_EQ(0u, child.used());
+  EXPECT_EQ(50u, child.peak(MemoryTag::kKv));
+  EXPECT_EQ(30u, parent.used());
+
+  MemoryBudget narrow(10, &parent);
+  EXPECT_FALSE(narrow.Allocate(MemoryTag::kKv, 11, "above its own limit").ok());
+  EXPECT_EQ(30u, parent.used());
+}
+
 TEST(MemoryBudget, MovedBuffersFreeOnce) {
   MemoryBudget budget;
   auto made = budget.Allocate(MemoryTag::kKv, 10, "a");
@@ -84,15 +106,15 @@ TEST(MemoryBudget, CountsFromManyThreads) {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&budget] {
       for (int i = 0; i < 500; ++i) {
-        const auto buffer = budget.Allocate(MemoryTag::kHistory, 100, "piece");
+        const auto buffer = budget.Allocate(MemoryTag::kScratch, 100, "piece");
         EXPECT_TRUE(buffer.ok());
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(0u, budget.used());
-  EXPECT_GE(budget.peak(MemoryTag::kHistory), 100u);
-  EXPECT_LE(budget.peak(MemoryTag::kHistory), 400u);
+  EXPECT_GE(budget.peak(MemoryTag::kScratch), 100u);
+  EXPECT_LE(budget.peak(MemoryTag::kScratch), 400u);
 }
 
 }  // namespace

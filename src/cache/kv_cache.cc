@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
+
+#include "base/checked.h"
 
 namespace kakeya {
-namespace {
 
 Status CheckPolicy(const KvPolicy& policy) {
-  if (policy.kind == KvPolicy::Kind::kFull) return OkStatus();
   if (policy.sink < 0) return InvalidArgument("sink is {}, but can't be negative", policy.sink);
   if (policy.window < 1)
     return InvalidArgument("window is {}, but must be at least 1", policy.window);
@@ -21,22 +22,23 @@ Status CheckPolicy(const KvPolicy& policy) {
   return OkStatus();
 }
 
-}  // namespace
-
 Result<KvCache> KvCache::Create(const KvShape& shape, const KvPolicy& policy,
                                 MemoryBudget* budget) {
   assert(shape.layers > 0 && shape.kv_heads > 0 && shape.head_dim > 0);
   KAKEYA_RETURN_IF_ERROR(CheckPolicy(policy));
   KvCache cache(shape, policy, budget);
   if (policy.kind == KvPolicy::Kind::kWindow) {
-    for (int64_t i = 0; i < WindowChunks(policy); ++i) {
-      KAKEYA_ASSIGN_OR_RETURN(Buffer slab, cache.NewSlab());
-      cache.slabs_.push_back(std::move(slab));
+    // Asked for as a whole: a window that can't fit is refused before memory is filled with part of
+    // it.
+    const int64_t slabs = WindowChunks(policy) + SinkChunks(policy);
+    const auto bytes = CheckedMul(static_cast<uint64_t>(slabs), cache.SlabBytes());
+    if (!bytes || *bytes > budget->available()) {
+      return ResourceExhausted(
+          "K/V cache: sink {} and window {} need {} slabs of {} bytes, and {} bytes are available",
+          policy.sink, policy.window, slabs, cache.SlabBytes(), budget->available());
     }
-    for (int64_t i = 0; i < SinkChunks(policy); ++i) {
-      KAKEYA_ASSIGN_OR_RETURN(Buffer slab, cache.NewSlab());
-      cache.sink_slabs_.push_back(std::move(slab));
-    }
+    KAKEYA_RETURN_IF_ERROR(cache.Grow(WindowChunks(policy), &cache.slabs_));
+    KAKEYA_RETURN_IF_ERROR(cache.Grow(SinkChunks(policy), &cache.sink_slabs_));
   }
   return cache;
 }
@@ -46,12 +48,22 @@ size_t KvCache::PageBytes() const {
 }
 
 Result<Buffer> KvCache::NewSlab() const {
-  const size_t bytes = shape_.layers * PageBytes();
-  KAKEYA_ASSIGN_OR_RETURN(Buffer slab, budget_->Allocate(MemoryTag::kKv, bytes, "K/V cache"));
+  KAKEYA_ASSIGN_OR_RETURN(Buffer slab, budget_->Allocate(MemoryTag::kKv, SlabBytes(), "K/V cache"));
   // All ones is NaN in every element type: a mask that lets an unwritten slot through then shows in
   // the output.
   std::fill_n(slab.data(), slab.size(), std::byte{0xff});
   return slab;
+}
+
+// Brings *out to at least `slabs` slabs, or leaves it as it was.
+Status KvCache::Grow(int64_t slabs, std::vector<Buffer>* out) const {
+  std::vector<Buffer> fresh;
+  while (static_cast<int64_t>(out->size() + fresh.size()) < slabs) {
+    KAKEYA_ASSIGN_OR_RETURN(Buffer slab, NewSlab());
+    fresh.push_back(std::move(slab));
+  }
+  std::move(fresh.begin(), fresh.end(), std::back_inserter(*out));
+  return OkStatus();
 }
 
 size_t KvCache::resident_bytes() const {
@@ -70,16 +82,7 @@ const Buffer& KvCache::SlabOf(int64_t chunk) const {
 Status KvCache::Stage(int64_t n) {
   assert(n >= 1 && staged_ == 0);
   if (policy_.kind == KvPolicy::Kind::kFull) {
-    const int64_t wanted = ChunkOf(size_ + n - 1) + 1;
-    const size_t had = slabs_.size();
-    while (static_cast<int64_t>(slabs_.size()) < wanted) {
-      Result<Buffer> slab = NewSlab();
-      if (!slab.ok()) {
-        slabs_.resize(had);
-        return slab.status();
-      }
-      slabs_.push_back(*std::move(slab));
-    }
+    KAKEYA_RETURN_IF_ERROR(Grow(ChunkOf(size_ + n - 1) + 1, &slabs_));
   }
   staged_ = n;
   return OkStatus();

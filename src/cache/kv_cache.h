@@ -39,10 +39,13 @@ struct KvShape {
   DType dtype = DType::kBF16;
 };
 
+// Whether a policy can work at all. Errors: InvalidArgument, naming the number that is wrong.
+Status CheckPolicy(const KvPolicy& policy);
+
 class KvCache {
  public:
-  // Errors: InvalidArgument for a policy that can't work, ResourceExhausted when the budget doesn't
-  // allow it.
+  // Errors: those of CheckPolicy; ResourceExhausted when the budget doesn't allow the policy's
+  // slabs, before any is allocated.
   static Result<KvCache> Create(const KvShape& shape, const KvPolicy& policy, MemoryBudget* budget);
 
   const KvShape& shape() const { return shape_; }
@@ -78,7 +81,9 @@ class KvCache {
   KvCache(const KvShape& shape, const KvPolicy& policy, MemoryBudget* budget)
       : shape_(shape), policy_(policy), budget_(budget) {}
 
+  size_t SlabBytes() const { return shape_.layers * PageBytes(); }
   Result<Buffer> NewSlab() const;
+  Status Grow(int64_t slabs, std::vector<Buffer>* out) const;
   size_t PageBytes() const;
   std::byte* Page(const Buffer& slab, int layer) const { return slab.data() + layer * PageBytes(); }
   const Buffer& SlabOf(int64_t chunk) const;

@@ -190,6 +190,13 @@ TEST(KvCacheTest, RejectedDraftLeavesCommittedBytesUntouched) {
   }
 }
 
+TEST(KvCacheTest, WindowBeyondTheBudgetAllocatesNothing) {
+  MemoryBudget budget(size_t{1} << 20);
+  const Result<KvCache> cache = KvCache::Create(kShape, Window(4, 100000), &budget);
+  EXPECT_EQ(cache.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(budget.peak(MemoryTag::kKv), 0u);
+}
+
 TEST(KvCacheTest, PoliciesThatCannotWorkAreRefused) {
   MemoryBudget budget;
   EXPECT_FALSE(KvCache::Create(kShape, Window(-1, 64), &budget).ok());

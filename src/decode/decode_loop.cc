@@ -50,6 +50,7 @@ Result<DecodeResult> Decode(const Runner& runner, std::vector<float> logits,
     }
     if (!result.tokens.empty()) {
       KAKEYA_RETURN_IF_ERROR(Advance(runner, result.tokens.back(), &workspace, &logits));
+      ++result.steps;
     }
     KAKEYA_ASSIGN_OR_RETURN(const int32_t token, SampleAt(logits, options.sampling, position));
     if (std::find(options.eos.begin(), options.eos.end(), token) != options.eos.end()) {

@@ -37,6 +37,7 @@ using Stream = std::function<std::optional<StopReason>(int32_t token)>;
 struct DecodeResult {
   std::vector<int32_t> tokens;  // all that were streamed
   StopReason stop = StopReason::kLength;
+  int64_t steps = 0;  // forward passes: the first token's logits came with the prompt
 };
 
 // Continues the sequence in runner.cache, given the logits (vocab_size) that follow its last

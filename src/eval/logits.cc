@@ -14,12 +14,8 @@ Status WriteLogits(Engine* engine, const SessionOptions& options, std::span<cons
   KAKEYA_RETURN_IF_ERROR(session.Append(ids));  // checks the ids
   const int64_t total = static_cast<int64_t>(ids.size());
   if (total == 0) return InvalidArgument("there are no token ids");
-  if (total > session.max_positions()) {
-    return InvalidArgument(
-        "context_length_exceeded: there are {} token ids, and the model's context holds {}", total,
-        session.max_positions());
-  }
-  MemoryBudget& budget = engine->budget();
+  KAKEYA_RETURN_IF_ERROR(session.CheckContext(total, /*generates=*/false));
+  MemoryBudget& budget = session.budget();
   const int64_t vocabulary = model.config.vocab_size;
   KAKEYA_ASSIGN_OR_RETURN(
       Buffer logits,

@@ -1,22 +1,16 @@
 #include "session/engine.h"
 
-#include <sched.h>
-
 #include <chrono>
 #include <filesystem>
-#include <thread>
+
+#include "base/system.h"
 
 namespace kakeya {
 
-int AvailableCores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 Result<std::unique_ptr<Engine>> Engine::Load(const std::string& dir, const EngineOptions& options) {
   const auto start = std::chrono::steady_clock::now();
-  std::unique_ptr<Engine> engine(new Engine(options.device, options.memory_limit));
+  std::unique_ptr<Engine> engine(new Engine(
+      options.device, options.memory_limit > 0 ? options.memory_limit : AvailableMemory()));
   const int threads = options.threads > 0 ? options.threads : AvailableCores();
   KAKEYA_ASSIGN_OR_RETURN(engine->pool_, ThreadPool::Create(threads));
   // Text first: its mistakes are found in milliseconds, before gigabytes are read.

@@ -24,7 +24,8 @@ namespace kakeya {
 struct EngineOptions {
   int threads = 0;  // 0: one per core that the process may use
   Device device = Device::kCpu;
-  size_t memory_limit = MemoryBudget::kUnlimited;  // bytes, for everything counted in budget()
+  size_t memory_limit =
+      0;  // bytes, for everything counted in budget(); 0: what the system has left
   LoadProgress progress = {};
 };
 
@@ -66,9 +67,6 @@ class Engine {
   std::string eos_token_;
   double load_seconds_ = 0;
 };
-
-// Cores that this process may use.
-int AvailableCores();
 
 }  // namespace kakeya
 

@@ -51,7 +51,17 @@ class TextStream {
   std::string text_;
 };
 
-Status CheckOptions(const GenerateOptions& options, bool has_tokenizer) {
+}  // namespace
+
+Status CheckOptions(const SessionOptions& options) {
+  if (options.prefill_block < 1) {
+    return InvalidArgument("the prefill chunk is {}, but must be at least 1",
+                           options.prefill_block);
+  }
+  return CheckPolicy(options.kv);
+}
+
+Status CheckOptions(const GenerateOptions& options) {
   KAKEYA_RETURN_IF_ERROR(CheckSampling(options.sampling));
   if (options.max_tokens < 0) {
     return InvalidArgument("the number of tokens is {}, but can't be negative", options.max_tokens);
@@ -62,26 +72,19 @@ Status CheckOptions(const GenerateOptions& options, bool has_tokenizer) {
       return InvalidArgument("a stop string is not UTF-8, so it could never appear");
     }
   }
-  if (!options.stop.empty() && !has_tokenizer) {
-    return InvalidArgument("stop strings need a tokenizer, and the model has none");
-  }
   return OkStatus();
 }
 
-}  // namespace
-
 Result<Session> Session::Create(Engine* engine, const SessionOptions& options) {
-  if (options.prefill_block < 1) {
-    return InvalidArgument("the prefill chunk is {}, but must be at least 1",
-                           options.prefill_block);
-  }
+  KAKEYA_RETURN_IF_ERROR(CheckOptions(options));
   const ModelConfig& config = engine->model().config;
   const KvShape shape{.layers = config.num_layers,
                       .kv_heads = config.num_kv_heads,
                       .head_dim = config.head_dim,
                       .dtype = options.kv_dtype.value_or(engine->model().weights.dtype)};
-  KAKEYA_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(shape, options.kv, &engine->budget()));
-  return Session(engine, options, std::move(cache));
+  auto budget = std::make_unique<MemoryBudget>(MemoryBudget::kUnlimited, &engine->budget());
+  KAKEYA_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(shape, options.kv, budget.get()));
+  return Session(engine, options, std::move(budget), std::move(cache));
 }
 
 Status Session::Append(std::span<const int32_t> ids) {
@@ -96,33 +99,35 @@ Status Session::Append(std::span<const int32_t> ids) {
   return OkStatus();
 }
 
+Status Session::CheckContext(int64_t tokens, bool generates) const {
+  if (tokens + (generates ? 1 : 0) <= max_positions()) return OkStatus();
+  return InvalidArgument(
+      "context_length_exceeded: {} tokens{} don't fit into the model's context of {}", tokens,
+      generates ? " and one to generate" : "", max_positions());
+}
+
 int64_t Session::max_positions() const {
   if (options_.kv.kind == KvPolicy::Kind::kFull) return engine_->model().config.max_positions;
   return kMaxBoundedPositions;
 }
 
 KvUsage Session::kv_usage() const {
-  return {.resident_bytes = engine_->budget().used(MemoryTag::kKv),
-          .peak_bytes = engine_->budget().peak(MemoryTag::kKv),
+  return {.resident_bytes = budget_->used(MemoryTag::kKv),
+          .peak_bytes = budget_->peak(MemoryTag::kKv),
           .history_bytes = tokens_.capacity() * sizeof(int32_t)};
 }
 
 Result<Generation> Session::Generate(const GenerateOptions& options) {
   const Result<const Tokenizer*> tokenizer = engine_->tokenizer();
-  KAKEYA_RETURN_IF_ERROR(CheckOptions(options, tokenizer.ok()));
+  KAKEYA_RETURN_IF_ERROR(CheckOptions(options));
+  if (!options.stop.empty()) KAKEYA_RETURN_IF_ERROR(tokenizer.status());
   const int64_t history = static_cast<int64_t>(tokens_.size());
   if (history == 0) return InvalidArgument("the prompt is empty");
-  if (history + (options.max_tokens > 0 ? 1 : 0) > max_positions()) {
-    return InvalidArgument(
-        "context_length_exceeded: the prompt has {} tokens, and the model's context of {} must "
-        "hold "
-        "it and at least one more",
-        history, max_positions());
-  }
+  KAKEYA_RETURN_IF_ERROR(CheckContext(history, options.max_tokens > 0));
 
   Generation out;
   out.prompt_tokens = history;
-  const Runner runner{engine_->model(), engine_->context(), cache_, engine_->budget()};
+  const Runner runner{engine_->model(), engine_->context(), cache_, *budget_};
   const auto keep_going = [&](int64_t done, int64_t total) {
     if (options.on_prefill) options.on_prefill(done, total);
     return !(options.interrupted && options.interrupted());
@@ -155,6 +160,7 @@ Result<Generation> Session::Generate(const GenerateOptions& options) {
   KAKEYA_RETURN_IF_ERROR(decoded.status());
   out.tokens = std::move(decoded->tokens);
   out.stop = decoded->stop;
+  out.decode_steps = decoded->steps;
   return out;
 }
 

@@ -50,6 +50,7 @@ struct Generation {
   StopReason stop = StopReason::kLength;
   double prefill_seconds = 0;
   double decode_seconds = 0;
+  int64_t decode_steps = 0;  // forward passes in that time, one token each
 };
 
 // What the K/V memory of a session amounts to, as the allocator counts it.
@@ -58,6 +59,11 @@ struct KvUsage {
   size_t peak_bytes = 0;      // at most so far, including the block in flight
   size_t history_bytes = 0;   // of the token ids, which grow with the conversation
 };
+
+// Whether options make sense, whatever the model. Errors: InvalidArgument, naming the one that
+// doesn't.
+Status CheckOptions(const SessionOptions& options);
+Status CheckOptions(const GenerateOptions& options);
 
 class Session {
  public:
@@ -68,6 +74,9 @@ class Session {
   // Adds tokens to the history; they are read by the next Generate. Errors: InvalidArgument naming
   // the first id that is not in the vocabulary; nothing was added then.
   Status Append(std::span<const int32_t> ids);
+
+  Session(Session&&) = default;
+  Session& operator=(Session&&) = delete;
 
   // Continues the history. Errors: InvalidArgument for an empty history, bad parameters, or a
   // history that is longer than the model's context; ResourceExhausted; Corrupt when the model
@@ -80,14 +89,22 @@ class Session {
   // Most positions that the history may have: the model's own limit if every position stays, none
   // if it is bounded.
   int64_t max_positions() const;
+  // Errors: InvalidArgument (context_length_exceeded) when a history of so many tokens doesn't fit,
+  // or leaves no room to generate one.
+  Status CheckContext(int64_t tokens, bool generates) const;
+  // Of this session alone.
   KvUsage kv_usage() const;
+  // What the session allocates from; a part of the engine's.
+  MemoryBudget& budget() { return *budget_; }
 
  private:
-  Session(Engine* engine, const SessionOptions& options, KvCache cache)
-      : engine_(engine), options_(options), cache_(std::move(cache)) {}
+  Session(Engine* engine, const SessionOptions& options, std::unique_ptr<MemoryBudget> budget,
+          KvCache cache)
+      : engine_(engine), options_(options), budget_(std::move(budget)), cache_(std::move(cache)) {}
 
   Engine* engine_;
   SessionOptions options_;
+  std::unique_ptr<MemoryBudget> budget_;  // outlives the cache, hence before it
   KvCache cache_;
   std::vector<int32_t> tokens_;
 };

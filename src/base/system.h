@@ -1,0 +1,18 @@
+// What this process may use of the machine.
+#ifndef KAKEYA_BASE_SYSTEM_H_
+#define KAKEYA_BASE_SYSTEM_H_
+
+#include <cstddef>
+
+namespace kakeya {
+
+// Cores, after affinity masks; at least 1.
+int AvailableCores();
+
+// Bytes that can still be taken without swapping or hitting the process's memory limit (cgroup v2),
+// as far as the system tells; MemoryBudget::kUnlimited where it doesn't.
+size_t AvailableMemory();
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_BASE_SYSTEM_H_
