@@ -207,6 +207,22 @@ TEST_F(SessionTest, InterruptKeepsWhatWasSaid) {
   EXPECT_EQ(session.tokens().size(), 30 + generation->tokens.size());
 }
 
+TEST_F(SessionTest, SessionsCountTheirOwnBytesWithinTheEnginesLimit) {
+  Session first = NewSession(Window(4, 64));
+  Session second = NewSession(Window(4, 128));
+  EXPECT_EQ(first.kv_usage().resident_bytes, first.cache().resident_bytes());
+  EXPECT_EQ(second.kv_usage().resident_bytes, second.cache().resident_bytes());
+  EXPECT_EQ(engine_->budget().used(MemoryTag::kKv),
+            first.cache().resident_bytes() + second.cache().resident_bytes());
+
+  const std::string dir = std::string(KAKEYA_SOURCE_DIR) + "/tests/fixtures/models/qwen3-window";
+  const auto small = Engine::Load(dir, {.memory_limit = size_t{1} << 20});
+  ASSERT_TRUE(small.ok()) << small.status().message();
+  EXPECT_TRUE(Session::Create(small->get(), {.kv = Window(4, 64)}).ok());
+  EXPECT_EQ(Session::Create(small->get(), {.kv = Window(4, 100000)}).status().code(),
+            StatusCode::kResourceExhausted);
+}
+
 TEST_F(SessionTest, BadInputIsRefusedAndChangesNothing) {
   Session session = NewSession();
   EXPECT_FALSE(session.Generate({}).ok());  // empty

@@ -188,6 +188,34 @@ def full_disk(scratch):
     assert run.returncode == 2 and run.stderr.startswith(b"kakeya: ") and run.stderr.count(b"\n") == 1, run
 
 
+@case("standard error that is full or closed loses its lines and nothing else")
+def full_stderr(scratch):
+    good = ["generate", "-m", TEXT, "-p", "x", "-n", "4"]
+    with open("/dev/full", "wb") as full:
+        for words, code in ((["nonsense"], 2), (["generate", "-m", scratch, "-p", "x"], 2), (good, 0)):
+            run = subprocess.run([Options.kakeya, *words], stdout=subprocess.PIPE, stderr=full, timeout=60)
+            assert run.returncode == code, (words, run)
+    run = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", Options.kakeya, *good], stdout=subprocess.PIPE, timeout=60)
+    assert run.returncode == 0 and run.stdout, run
+
+
+@case("what is wrong without a model is said before the model is read")
+def before_loading(scratch):
+    folder = copy_model("qwen3-tied-text", scratch)
+    (folder / "model.safetensors").unlink()  # would be the error if it were looked for
+    for words, named in ((["-p", ""], "empty"), (["-p", "x", "-f", "y"], "only one"), (["-f", scratch / "none"], "none"),
+                         (["-p", "x", "--stop", ""], "stop"), (["-p", "x", "--kv", "window", "--window", "0"], "window"),
+                         (["-p", "x", "--window", "0"], "window"), (["-p", "x", "--temp", "-1"], "temperature")):
+        refused(kakeya("generate", "-m", folder, *words), named)
+
+
+@case("a verb that doesn't exist and a model that is no folder are named")
+def named_mistakes(scratch):
+    refused(kakeya("nonsense"), "nonsense")
+    refused(kakeya("generate", "-m", TEXT / "config.json", "-p", "x"), "not a model folder")
+    refused(kakeya("generate", "-m", "", "-p", "x"), "not a model folder")
+
+
 @case("the batch files of tokenize")
 def bad_batches(scratch):
     path = scratch / "batch.json"
