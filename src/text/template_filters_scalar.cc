@@ -16,17 +16,10 @@
 namespace kakeya::jinja {
 namespace {
 
-using R = Runtime;
-using V = Value;
-using A = CallArgs;
-
-bool Given(const V* value) { return value && !value->IsNone(); }
-bool Flag(const V* value) { return value && value->Truthy(); }
-
 // ---- numbers ----
 
 // Python's float(text); nothing when it isn't a number.
-std::optional<double> ParseFloat(R& runtime, const Text& text) {
+std::optional<double> ParseFloat(Runtime& runtime, const Text& text) {
   std::string s = Strip(runtime, text, nullptr, true, true).str();
   for (size_t i = 1; i + 1 < s.size(); ++i) {
     if (s[i] == '_' && std::isdigit(s[i - 1]) && std::isdigit(s[i + 1])) s.erase(i, 1);
@@ -39,7 +32,7 @@ std::optional<double> ParseFloat(R& runtime, const Text& text) {
 }
 
 // Python's int(text, base); nothing when it isn't a number.
-std::optional<int64_t> ParseInt(R& runtime, const Text& text, int base) {
+std::optional<int64_t> ParseInt(Runtime& runtime, const Text& text, int base) {
   std::string s = Strip(runtime, text, nullptr, true, true).str();
   if (s.size() > 100) return std::nullopt;
   for (size_t i = 1; i + 1 < s.size(); ++i) {
@@ -58,17 +51,17 @@ std::optional<int64_t> ParseInt(R& runtime, const Text& text, int base) {
   return value;
 }
 
-V IntFilter(R& runtime, const V& subject, const A& args) {
+Value IntFilter(Runtime& runtime, const Value& subject, const CallArgs& args) {
   const auto bound = args.Bind("int", {"default", "base"});
-  V otherwise = bound[0] ? *bound[0] : V(int64_t{0});
+  Value otherwise = bound[0] ? *bound[0] : Value(int64_t{0});
   RequireDefined(subject);
-  if (subject.IsInt()) return V(subject.Int());
+  if (subject.IsInt()) return Value(subject.Int());
   const int64_t base = bound[1] ? IntOf(*bound[1], "int") : 10;
   if (base != 2 && base != 8 && base != 10 && base != 16)
     Fail("int takes the bases 2, 8, 10 and 16");
   std::optional<double> number;
   if (const Text* text = subject.AsText()) {
-    if (const auto whole = ParseInt(runtime, *text, static_cast<int>(base))) return V(*whole);
+    if (const auto whole = ParseInt(runtime, *text, static_cast<int>(base))) return Value(*whole);
     number = ParseFloat(runtime, *text);
     if (number && !std::isfinite(*number)) number.reset();
   } else if (subject.Is<double>()) {
@@ -77,20 +70,20 @@ V IntFilter(R& runtime, const V& subject, const A& args) {
   }
   if (!number) return otherwise;
   if (std::fabs(*number) >= 9.2e18) Fail("integer overflow");
-  return V(static_cast<int64_t>(*number));
+  return Value(static_cast<int64_t>(*number));
 }
 
-V FloatFilter(R& runtime, const V& subject, const A& args) {
+Value FloatFilter(Runtime& runtime, const Value& subject, const CallArgs& args) {
   const auto bound = args.Bind("float", {"default"});
   RequireDefined(subject);
-  if (subject.IsNumber()) return V(subject.Double());
+  if (subject.IsNumber()) return Value(subject.Double());
   if (subject.IsString()) {
-    if (const auto number = ParseFloat(runtime, *subject.AsText())) return V(*number);
+    if (const auto number = ParseFloat(runtime, *subject.AsText())) return Value(*number);
   }
-  return bound[0] ? *bound[0] : V(0.0);
+  return bound[0] ? *bound[0] : Value(0.0);
 }
 
-V Round(R&, const V& subject, const A& args) {
+Value Round(Runtime&, const Value& subject, const CallArgs& args) {
   const auto bound = args.Bind("round", {"precision", "method"});
   const int64_t precision = bound[0] ? IntOf(*bound[0], "round") : 0;
   const std::string method = bound[1] ? TextOf(*bound[1], "round").str() : "common";
@@ -98,27 +91,28 @@ V Round(R&, const V& subject, const A& args) {
   if (!subject.IsNumber()) Fail("round needs a number, not {}", subject.TypeName());
   if (precision < 0 || precision > 100) Fail("round takes a precision from 0 to 100");
   const double scale = std::pow(10.0, static_cast<double>(precision));
-  if (method == "ceil") return V(std::ceil(subject.Double() * scale) / scale);
-  if (method == "floor") return V(std::floor(subject.Double() * scale) / scale);
+  if (method == "ceil") return Value(std::ceil(subject.Double() * scale) / scale);
+  if (method == "floor") return Value(std::floor(subject.Double() * scale) / scale);
   if (method != "common") Fail("round takes the methods common, ceil and floor");
-  if (subject.IsInt()) return V(subject.Int());
+  if (subject.IsInt()) return Value(subject.Int());
   // The decimal digits of the exact value, halves to even: what Python does.
   char buffer[512];
   std::snprintf(buffer, sizeof(buffer), "%.*f", static_cast<int>(precision), subject.Double());
-  return V(std::strtod(buffer, nullptr));
+  return Value(std::strtod(buffer, nullptr));
 }
 
-V Abs(R&, const V& subject, const A& args) {
+Value Abs(Runtime&, const Value& subject, const CallArgs& args) {
   args.Bind("abs", {});
   RequireDefined(subject);
-  if (subject.IsInt()) return subject.Int() < 0 ? Negate(subject) : V(subject.Int());
+  if (subject.IsInt()) return subject.Int() < 0 ? Negate(subject) : Value(subject.Int());
   if (!subject.IsNumber()) Fail("abs needs a number, not {}", subject.TypeName());
-  return V(std::fabs(subject.Double()));
+  return Value(std::fabs(subject.Double()));
 }
 
 // ---- text ----
 
-V Rewrite(R& runtime, const V& subject, const A& args, std::string (*rewrite)(std::string_view)) {
+Value Rewrite(Runtime& runtime, const Value& subject, const CallArgs& args,
+              std::string (*rewrite)(std::string_view)) {
   args.Bind("a string filter", {});
   const Text text = ToText(runtime, subject);
   runtime.SpendBytes(8 * text.size());
@@ -171,7 +165,7 @@ std::string EscapeHtml(std::string_view text) {
   return out;
 }
 
-V Indent(R& runtime, const V& subject, const A& args) {
+Value Indent(Runtime& runtime, const Value& subject, const CallArgs& args) {
   const auto bound = args.Bind("indent", {"width", "first", "blank"});
   Text indention;
   if (bound[0] && bound[0]->IsString()) {
@@ -196,7 +190,7 @@ V Indent(R& runtime, const V& subject, const A& args) {
   return runtime.NewString(std::move(out));
 }
 
-V Truncate(R& runtime, const V& subject, const A& args) {
+Value Truncate(Runtime& runtime, const Value& subject, const CallArgs& args) {
   const auto bound = args.Bind("truncate", {"length", "killwords", "end", "leeway"});
   const Text& text = TextOf(subject, "truncate");
   const int64_t length = bound[0] ? IntOf(*bound[0], "truncate") : 255;
@@ -227,7 +221,7 @@ int64_t WordCount(std::string_view text) {
   return words;
 }
 
-V Format(R& runtime, const V& subject, const A& args) {
+Value Format(Runtime& runtime, const Value& subject, const CallArgs& args) {
   const Text format = ToText(runtime, subject);
   if (args.keyword.empty()) {
     return FormatPercent(runtime, format,
@@ -239,7 +233,7 @@ V Format(R& runtime, const V& subject, const A& args) {
   return FormatPercent(runtime, format, runtime.NewDict(std::move(values)));
 }
 
-V ToJson(R& runtime, const V& subject, const A& args) {
+Value ToJson(Runtime& runtime, const Value& subject, const CallArgs& args) {
   const auto bound = args.Bind("tojson", {"ensure_ascii", "indent", "separators", "sort_keys"});
   JsonStyle style;
   style.ensure_ascii = Flag(bound[0]);
@@ -255,7 +249,7 @@ V ToJson(R& runtime, const V& subject, const A& args) {
     }
   }
   if (Given(bound[2])) {
-    const std::vector<V> separators = Iterate(runtime, *bound[2]);
+    const std::vector<Value> separators = Iterate(runtime, *bound[2]);
     if (separators.size() != 2) Fail("tojson needs two separators");
     style.item_separator = TextOf(separators[0], "tojson").str();
     style.key_separator = TextOf(separators[1], "tojson").str();
@@ -263,29 +257,30 @@ V ToJson(R& runtime, const V& subject, const A& args) {
   return runtime.NewString(ToJsonText(runtime, subject, style));
 }
 
-V ReplaceFilter(R& runtime, const V& subject, const A& args) {
+Value ReplaceFilter(Runtime& runtime, const Value& subject, const CallArgs& args) {
   const auto bound = args.Bind("replace", {"old", "new", "count"}, 2);
   const int64_t limit = Given(bound[2]) ? IntOf(*bound[2], "replace") : -1;
   return runtime.NewString(Replace(runtime, ToText(runtime, subject), ToText(runtime, *bound[0]),
                                    ToText(runtime, *bound[1]), limit));
 }
 
-V Trim(R& runtime, const V& subject, const A& args) {
-  const V* characters = args.Bind("trim", {"chars"})[0];
+Value Trim(Runtime& runtime, const Value& subject, const CallArgs& args) {
+  const Value* characters = args.Bind("trim", {"chars"})[0];
   const Text* set = Given(characters) ? &TextOf(*characters, "trim") : nullptr;
   return runtime.NewString(Strip(runtime, ToText(runtime, subject), set, true, true));
 }
 
 const std::unordered_map<std::string, Filter>& Filters() {
-  constexpr Filter kEscape = [](R& r, const V& v, const A& a) {
+  constexpr Filter kEscape = [](Runtime& r, const Value& v, const CallArgs& a) {
     return Rewrite(r, v, a, EscapeHtml);
   };
-  constexpr Filter kString = [](R& r, const V& v, const A& a) {
+  constexpr Filter kString = [](Runtime& r, const Value& v, const CallArgs& a) {
     return a.Bind("string", {}), r.NewString(ToText(r, v));
   };
   static const auto* const kFilters = new std::unordered_map<std::string, Filter>{
       {"abs", Abs},
-      {"capitalize", [](R& r, const V& v, const A& a) { return Rewrite(r, v, a, Capitalize); }},
+      {"capitalize",
+       [](Runtime& r, const Value& v, const CallArgs& a) { return Rewrite(r, v, a, Capitalize); }},
       {"e", kEscape},
       {"escape", kEscape},
       {"float", FloatFilter},
@@ -293,19 +288,22 @@ const std::unordered_map<std::string, Filter>& Filters() {
       {"format", Format},
       {"indent", Indent},
       {"int", IntFilter},
-      {"lower", [](R& r, const V& v, const A& a) { return Rewrite(r, v, a, ToLower); }},
+      {"lower",
+       [](Runtime& r, const Value& v, const CallArgs& a) { return Rewrite(r, v, a, ToLower); }},
       {"replace", ReplaceFilter},
       {"round", Round},
       {"safe", kString},
       {"string", kString},
-      {"title", [](R& r, const V& v, const A& a) { return Rewrite(r, v, a, TitleWords); }},
+      {"title",
+       [](Runtime& r, const Value& v, const CallArgs& a) { return Rewrite(r, v, a, TitleWords); }},
       {"tojson", ToJson},
       {"trim", Trim},
       {"truncate", Truncate},
-      {"upper", [](R& r, const V& v, const A& a) { return Rewrite(r, v, a, ToUpper); }},
+      {"upper",
+       [](Runtime& r, const Value& v, const CallArgs& a) { return Rewrite(r, v, a, ToUpper); }},
       {"wordcount",
-       [](R& r, const V& v, const A& a) {
-         return a.Bind("wordcount", {}), V(WordCount(ToText(r, v).str()));
+       [](Runtime& r, const Value& v, const CallArgs& a) {
+         return a.Bind("wordcount", {}), Value(WordCount(ToText(r, v).str()));
        }},
   };
   return *kFilters;

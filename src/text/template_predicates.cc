@@ -11,34 +11,31 @@
 namespace kakeya::jinja {
 namespace {
 
-using R = Runtime;
-using A = CallArgs;
-using V = Value;
-using Test = bool (*)(R& runtime, const V& subject, const A& args);
+using Test = bool (*)(Runtime& runtime, const Value& subject, const CallArgs& args);
 
 // `is eq 3` and its like.
-bool Comparison(R& runtime, std::string_view op, const V& subject, const A& args) {
+bool Comparison(Runtime& runtime, std::string_view op, const Value& subject, const CallArgs& args) {
   return Compare(runtime, op, subject, *args.Bind("a test", {"other"}, 1)[0]);
 }
 
-bool Remainder(R& runtime, const V& subject, const V& divisor, int64_t wanted) {
-  return Equals(runtime, Arithmetic(runtime, "%", subject, divisor), V(wanted));
+bool Remainder(Runtime& runtime, const Value& subject, const Value& divisor, int64_t wanted) {
+  return Equals(runtime, Arithmetic(runtime, "%", subject, divisor), Value(wanted));
 }
 
-bool IsSequence(const V& value) {
+bool IsSequence(const Value& value) {
   const Sequence* sequence = value.AsSequence();
   return value.IsString() || value.AsDict() || value.IsUndefined() ||
          (sequence && sequence->indexable());
 }
 
-bool IsIterable(const V& value) {
+bool IsIterable(const Value& value) {
   return value.IsString() || value.AsDict() || value.AsSequence() || value.IsUndefined() ||
          value.AsLoop();
 }
 
 // Identity is told apart only where it can be seen: singletons and shared objects.
-bool SameAs(R& runtime, const V& subject, const A& args) {
-  const V& other = *args.Bind("sameas", {"other"}, 1)[0];
+bool SameAs(Runtime& runtime, const Value& subject, const CallArgs& args) {
+  const Value& other = *args.Bind("sameas", {"other"}, 1)[0];
   if (subject.AsSequence() || subject.AsDict()) {
     return subject.AsSequence() == other.AsSequence() && subject.AsDict() == other.AsDict();
   }
@@ -47,7 +44,7 @@ bool SameAs(R& runtime, const V& subject, const A& args) {
 }
 
 // Whether there are cased characters and all of them have the case.
-bool HasCase(R& runtime, const V& subject, bool (*wanted)(char32_t)) {
+bool HasCase(Runtime& runtime, const Value& subject, bool (*wanted)(char32_t)) {
   const Text text = ToText(runtime, subject);
   bool found = false;
   for (size_t at = 0; at < text.size();) {
@@ -61,26 +58,31 @@ bool HasCase(R& runtime, const V& subject, bool (*wanted)(char32_t)) {
 
 const std::unordered_map<std::string, Test>& Tests() {
   static const auto* const kTests = new std::unordered_map<std::string, Test>{
-      {"defined", [](R&, const V& v, const A&) { return !v.IsUndefined(); }},
-      {"undefined", [](R&, const V& v, const A&) { return v.IsUndefined(); }},
-      {"none", [](R&, const V& v, const A&) { return v.IsNone(); }},
-      {"boolean", [](R&, const V& v, const A&) { return v.Is<bool>(); }},
-      {"true", [](R&, const V& v, const A&) { return v.Is<bool>() && v.Truthy(); }},
-      {"false", [](R&, const V& v, const A&) { return v.Is<bool>() && !v.Truthy(); }},
-      {"integer", [](R&, const V& v, const A&) { return v.Is<int64_t>(); }},
-      {"float", [](R&, const V& v, const A&) { return v.Is<double>(); }},
-      {"number", [](R&, const V& v, const A&) { return v.IsNumber(); }},
-      {"string", [](R&, const V& v, const A&) { return v.IsString(); }},
-      {"mapping", [](R&, const V& v, const A&) { return v.AsDict() != nullptr; }},
-      {"sequence", [](R&, const V& v, const A&) { return IsSequence(v); }},
-      {"iterable", [](R&, const V& v, const A&) { return IsIterable(v); }},
-      {"callable", [](R&, const V& v, const A&) { return v.AsCallable() != nullptr; }},
-      {"lower", [](R& r, const V& v, const A&) { return HasCase(r, v, IsLower); }},
-      {"upper", [](R& r, const V& v, const A&) { return HasCase(r, v, IsUpper); }},
-      {"odd", [](R& r, const V& v, const A&) { return Remainder(r, v, V(int64_t{2}), 1); }},
-      {"even", [](R& r, const V& v, const A&) { return Remainder(r, v, V(int64_t{2}), 0); }},
+      {"defined", [](Runtime&, const Value& v, const CallArgs&) { return !v.IsUndefined(); }},
+      {"undefined", [](Runtime&, const Value& v, const CallArgs&) { return v.IsUndefined(); }},
+      {"none", [](Runtime&, const Value& v, const CallArgs&) { return v.IsNone(); }},
+      {"boolean", [](Runtime&, const Value& v, const CallArgs&) { return v.Is<bool>(); }},
+      {"true",
+       [](Runtime&, const Value& v, const CallArgs&) { return v.Is<bool>() && v.Truthy(); }},
+      {"false",
+       [](Runtime&, const Value& v, const CallArgs&) { return v.Is<bool>() && !v.Truthy(); }},
+      {"integer", [](Runtime&, const Value& v, const CallArgs&) { return v.Is<int64_t>(); }},
+      {"float", [](Runtime&, const Value& v, const CallArgs&) { return v.Is<double>(); }},
+      {"number", [](Runtime&, const Value& v, const CallArgs&) { return v.IsNumber(); }},
+      {"string", [](Runtime&, const Value& v, const CallArgs&) { return v.IsString(); }},
+      {"mapping", [](Runtime&, const Value& v, const CallArgs&) { return v.AsDict() != nullptr; }},
+      {"sequence", [](Runtime&, const Value& v, const CallArgs&) { return IsSequence(v); }},
+      {"iterable", [](Runtime&, const Value& v, const CallArgs&) { return IsIterable(v); }},
+      {"callable",
+       [](Runtime&, const Value& v, const CallArgs&) { return v.AsCallable() != nullptr; }},
+      {"lower", [](Runtime& r, const Value& v, const CallArgs&) { return HasCase(r, v, IsLower); }},
+      {"upper", [](Runtime& r, const Value& v, const CallArgs&) { return HasCase(r, v, IsUpper); }},
+      {"odd", [](Runtime& r, const Value& v,
+                 const CallArgs&) { return Remainder(r, v, Value(int64_t{2}), 1); }},
+      {"even", [](Runtime& r, const Value& v,
+                  const CallArgs&) { return Remainder(r, v, Value(int64_t{2}), 0); }},
       {"divisibleby",
-       [](R& r, const V& v, const A& a) {
+       [](Runtime& r, const Value& v, const CallArgs& a) {
          return Remainder(r, v, *a.Bind("divisibleby", {"num"}, 1)[0], 0);
        }},
       {"sameas", SameAs},

@@ -156,6 +156,9 @@ struct CallArgs {
   std::vector<const Value*> Bind(std::string_view function, std::vector<std::string_view> names,
                                  size_t required = 0) const;
 };
+// A bound argument that was given and isn't none; one that was given and is true.
+inline bool Given(const Value* value) { return value != nullptr && !value->IsNone(); }
+inline bool Flag(const Value* value) { return value != nullptr && value->Truthy(); }
 
 struct Callable {
   std::string name;
