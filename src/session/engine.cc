@@ -17,6 +17,11 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& dir, const Engin
   KAKEYA_RETURN_IF_ERROR(engine->LoadText(dir));
   KAKEYA_ASSIGN_OR_RETURN(
       engine->model_, Model::Load(dir, &engine->budget_, engine->pool_.get(), options.progress));
+  const int32_t vocabulary = engine->model_->config.vocab_size;
+  if (engine->tokenizer_ && engine->tokenizer_->vocab_size() > vocabulary) {
+    return Corrupt("{}: tokenizer.json has {} tokens, but the model only {} embeddings", dir,
+                   engine->tokenizer_->vocab_size(), vocabulary);
+  }
   engine->load_seconds_ =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return engine;

@@ -566,7 +566,7 @@ TOKENIZERS = {
     "row 22: an added token with a sparse id": lambda t: t["added_tokens"][0].update(id=2_000_000_000),
     "row 22: two added tokens of one id": lambda t: t["added_tokens"][0].update(id=t["added_tokens"][1]["id"]),
     "row 22: an added token on a word's id": lambda t: t["added_tokens"][0].update(id=5),
-    "row 34: a word of the prompt is beyond the embedding": lambda t: t["added_tokens"].append(
+    "row 15: a token beyond the embedding": lambda t: t["added_tokens"].append(
         {**t["added_tokens"][0], "id": 304, "content": "the end", "special": False}),
     "row 23: a merge of an unknown token": lambda t: t["model"]["merges"].append(["zzzz", "qqqq"]),
     "row 23: a merge that makes an unknown token": lambda t: t["model"]["merges"].append(["Z", "Q"]),
