@@ -1,15 +1,18 @@
 """Evaluates exported verifier weights (a Hugging Face folder) on text, keys and phrasings that training never saw.
 
 python eval_verifier.py --model ../models/demo --device cuda --n 200 --out ../build/training/eval.json
+python eval_verifier.py --model ../models/demo --engine ../build/bin/kakeya --tests mixed    (no GPU: half an hour on two cores)
 """
 
 import argparse
+import functools
 import json
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import engine
 import evaluation
 import model as model_module
 import pools
@@ -78,6 +81,7 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--engine", type=Path, help="the kakeya binary: it generates, not PyTorch")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048, 4096, 8192])
     parser.add_argument("--task-lengths", type=int, nargs="+", default=[1024, 4096])
@@ -123,9 +127,10 @@ def main() -> None:
     )
     if args.threads:
         torch.set_num_threads(args.threads)
+    answers = functools.partial(engine.generate, args.engine, args.model) if args.engine else None
     rows = []
     for (row, _), part in zip(cells, prompts):
-        share, right = evaluation.recall(model, part, tokenizer)
+        share, right = evaluation.recall(model, part, tokenizer, answers=answers)
         low, high = evaluation.wilson(sum(right), len(right))
         missed = [f"{p.label}@{p.depth:.2f}" for p, ok in zip(part, right) if not ok][:12]
         rows.append(
