@@ -64,8 +64,11 @@ void BpeModel::Encode(std::string_view word, BpeScratch* scratch, std::vector<in
 void BpeModel::EncodeShort(std::string_view word, std::vector<int32_t>* ids) const {
   std::array<int32_t, kShortWord> parts;
   std::array<const Entry*, kShortWord> pairs;  // pairs[i]: parts i and i + 1
-  size_t count = word.size();
-  for (size_t i = 0; i < count; ++i) parts[i] = byte_ids_[static_cast<uint8_t>(word[i])];
+  size_t count = 0;
+  for (const char c : word) {
+    const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
+    if (id != kDropped) parts[count++] = id;
+  }
   for (size_t i = 0; i + 1 < count; ++i) pairs[i] = Find(parts[i], parts[i + 1]);
   while (count > 1) {
     size_t best = count;
@@ -99,13 +102,16 @@ void BpeModel::EncodeLong(std::string_view word, BpeScratch* scratch,
                           std::vector<int32_t>* ids) const {
   auto& symbols = scratch->symbols;
   auto& queue = scratch->queue;
-  const auto count = static_cast<int32_t>(word.size());
-  symbols.resize(word.size());
+  symbols.clear();
   queue.clear();
-  for (int32_t i = 0; i < count; ++i) {
-    const int32_t id = byte_ids_[static_cast<uint8_t>(word[static_cast<size_t>(i)])];
-    symbols[static_cast<size_t>(i)] = {id, i - 1, i + 1 < count ? i + 1 : -1};
+  for (const char c : word) {
+    const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
+    const auto i = static_cast<int32_t>(symbols.size());
+    if (id != kDropped) symbols.push_back({id, i - 1, i + 1});
   }
+  if (symbols.empty()) return;
+  symbols.back().next = -1;
+  const auto count = static_cast<int32_t>(symbols.size());
   for (int32_t i = 0; i + 1 < count; ++i) PushCandidate(i, scratch);
   std::make_heap(queue.begin(), queue.end(), ComesLater);
   const auto push = [&](int32_t position) {

@@ -37,8 +37,12 @@ struct BpeScratch {
 // Thread safety: immutable; each thread brings its scratch.
 class BpeModel {
  public:
+  // The id of a byte that has no token: it gives nothing, and its neighbours become adjacent.
+  static constexpr int32_t kDropped = -1;
+
   BpeModel() = default;
-  // `merges` in the order of their rank; of two for one pair the later counts. Ids are >= 0.
+  // `merges` in the order of their rank; of two for one pair the later counts. Ids are >= 0, those
+  // of bytes may be kDropped.
   BpeModel(const std::array<int32_t, 256>& byte_ids, const std::vector<BpeMerge>& merges);
 
   // Appends the tokens of one word. REQUIRES: word is shorter than 2^31 bytes.

@@ -141,19 +141,31 @@ Result<BpeMerge> ParseMerge(const Json& merge, const TokenTable& table) {
   return result;
 }
 
-// Every byte that occurs in UTF-8 needs a token; with all of them "unk_token" and "byte_fallback"
-// have nothing to do.
-Result<std::array<int32_t, 256>> FindByteIds(const TokenTable& table) {
+// The token of each byte. A vocabulary that was trained without the whole byte alphabet has none
+// for some: such a byte becomes the model's unk_token, or nothing when there is none
+// (BpeModel::kDropped), as in HF's BPE.
+Result<std::array<int32_t, 256>> FindByteIds(const Json& model, const TokenTable& table) {
+  KAKEYA_ASSIGN_OR_RETURN(const auto unk_token, FindString(model, "unk_token"));
+  const std::optional<int32_t> unk = unk_token ? table.IdOfSpelling(*unk_token) : std::nullopt;
+  KAKEYA_ASSIGN_OR_RETURN(const bool fuse_unk, FlagOr(model, "fuse_unk", false));
+  KAKEYA_ASSIGN_OR_RETURN(const bool byte_fallback, FlagOr(model, "byte_fallback", false));
   std::array<int32_t, 256> ids;
+  int missing = 0;
+  int last_missing = 0;
   for (int byte = 0; byte < 256; ++byte) {
-    const bool occurs = byte != 0xc0 && byte != 0xc1 && byte < 0xf5;
     const char bytes = static_cast<char>(byte);
     const auto id = table.IdOfBytes(std::string_view(&bytes, 1));
-    if (occurs && !id.has_value()) {
-      return Unsupported("the vocabulary has no token for byte 0x{:02X} (byte-level BPE only)",
-                         byte);
+    ids[static_cast<size_t>(byte)] = id ? *id : unk.value_or(BpeModel::kDropped);
+    const bool occurs = byte != 0xc0 && byte != 0xc1 && byte < 0xf5;  // in UTF-8
+    if (!id && occurs) {
+      ++missing;
+      last_missing = byte;
     }
-    ids[static_cast<size_t>(byte)] = id.value_or(-1);
+  }
+  constexpr int kMostMissing = 192;  // any more, and it is no byte-level vocabulary
+  if (missing > kMostMissing || (missing > 0 && (byte_fallback || (unk && fuse_unk)))) {
+    return Unsupported("the vocabulary has no token for byte 0x{:02X} (byte-level BPE only)",
+                       last_missing);
   }
   return ids;
 }
@@ -320,7 +332,7 @@ Status ParseModel(const Json& model, const Json& added_tokens, TokenizerParts* p
       ParseVocab(**vocab, token_count, &parts->table).WithContext("model.vocab"));
   auto merge_list = ParseMerges(**merges, parts->table);
   if (!merge_list.ok()) return merge_list.status().WithContext("model");
-  const auto byte_ids = FindByteIds(parts->table);
+  const auto byte_ids = FindByteIds(model, parts->table);
   if (!byte_ids.ok()) return byte_ids.status().WithContext("model.vocab");
   KAKEYA_RETURN_IF_ERROR(ParseAddedTokens(added_tokens, token_count, parts));
   // Text that spells a special token must not become it by way of its letters.
@@ -354,8 +366,10 @@ Result<std::unique_ptr<const TokenizerParts>> ParseTokenizerJson(const Json& fil
   if (post != nullptr) {
     KAKEYA_RETURN_IF_ERROR(ParsePostProcessor(*post, parts.get()).WithContext("post_processor"));
   }
-  if (decoder == nullptr) return Unsupported("no decoder: only ByteLevel is supported");
-  KAKEYA_RETURN_IF_ERROR(CheckDecoder(*decoder).WithContext("decoder"));
+  // Without a decoder HF shows the tokens' spellings; they are byte-level all the same.
+  if (decoder != nullptr) {
+    KAKEYA_RETURN_IF_ERROR(CheckDecoder(*decoder).WithContext("decoder"));
+  }
   return std::unique_ptr<const TokenizerParts>(std::move(parts));
 }
 

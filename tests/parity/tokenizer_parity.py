@@ -116,7 +116,11 @@ def added_tokens():
 
 
 def build(style, lines):
-    tokenizer = Tokenizer(models.BPE(ignore_merges=style == "llama3"))
+    """A tokenizer in the style of "qwen3", "llama3" or "gpt2". With "-partial" behind it only the bytes of the training
+    text have tokens, and others vanish; with "-unk" they become an unk_token."""
+    style, _, alphabet = style.partition("-")
+    unk = "<unk>" if alphabet == "unk" else None
+    tokenizer = Tokenizer(models.BPE(ignore_merges=style == "llama3", unk_token=unk))
     if style == "gpt2":
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     else:
@@ -130,11 +134,11 @@ def build(style, lines):
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=3000,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=["<|endoftext|>"] if style == "gpt2" else [],
+        initial_alphabet=[] if alphabet else pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<|endoftext|>"] * (style == "gpt2") + [unk] * (unk is not None),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(lines, trainer)
+    tokenizer.train_from_iterator([line for line in lines if not alphabet or line.isascii()], trainer)
     if style == "llama3":
         tokenizer.add_special_tokens(["<|begin_of_text|>"])
         bos = tokenizer.token_to_id("<|begin_of_text|>")
@@ -280,7 +284,7 @@ def main():
     args = parser.parse_args()
     lines = training_text(random.Random(SEED))
     texts = strings()
-    styles = ("qwen3", "llama3", "gpt2")
+    styles = ("qwen3", "llama3", "gpt2", "qwen3-partial", "gpt2-unk")
     for style in styles:
         with tempfile.TemporaryDirectory() as folder:
             tokenizer = build(style, lines)
