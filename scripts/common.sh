@@ -60,7 +60,8 @@ step() {
   shift 2
   mkdir -p "$LOGS"
   begin=$SECONDS
-  if [ -t 1 ]; then printf '%s ...\r' "$title"; fi
+  # A terminal's line is written over by the result; a log gets one line when the step begins and one when it ends.
+  if [ -t 1 ]; then printf '%s ...\r' "$title"; else printf '         %s ...\n' "$title"; fi
   "$@" >"$log" 2>&1 || status=$?
   if [ $status -eq 0 ]; then
     printf '[%4d s] %s\n' $((SECONDS - begin)) "$title"
