@@ -5,26 +5,38 @@
 
 namespace kakeya {
 
-Result<std::vector<float>> Prefill(const Runner& runner, std::span<const int32_t> ids,
-                                   int64_t block, const KeepGoing& keep_going) {
+Status RunBlocks(const Runner& runner, std::span<const int32_t> ids, int64_t block,
+                 const AfterBlock& after_block) {
   assert(!ids.empty() && block >= 1);
   const int64_t total = static_cast<int64_t>(ids.size());
   KAKEYA_ASSIGN_OR_RETURN(
       Workspace workspace,
       Workspace::Create(runner.model.config, std::min(block, total), &runner.budget));
-  int64_t last_rows = 0;
-  for (int64_t done = 0; done < total; done += last_rows) {
-    if (keep_going && !keep_going(done, total)) {
-      return Status(StatusCode::kCancelled, "stopped while reading the prompt");
-    }
-    last_rows = std::min(block, total - done);
-    KAKEYA_RETURN_IF_ERROR(runner.cache.Stage(last_rows));
-    Forward(runner.context, runner.model, ids.subspan(done, last_rows), &runner.cache, &workspace);
-    runner.cache.Commit(last_rows);
+  for (int64_t first = 0; first < total;) {
+    const int64_t rows = std::min(block, total - first);
+    KAKEYA_RETURN_IF_ERROR(runner.cache.Stage(rows));
+    Forward(runner.context, runner.model, ids.subspan(first, rows), &runner.cache, &workspace);
+    runner.cache.Commit(rows);
+    KAKEYA_RETURN_IF_ERROR(after_block(workspace, first, rows));
+    first += rows;
   }
-  if (keep_going) keep_going(total, total);
+  return OkStatus();
+}
+
+Result<std::vector<float>> Prefill(const Runner& runner, std::span<const int32_t> ids,
+                                   int64_t block, const KeepGoing& keep_going) {
+  const int64_t total = static_cast<int64_t>(ids.size());
   std::vector<float> logits(runner.model.config.vocab_size);
-  Logits(runner.context, runner.model, workspace, last_rows - 1, 1, logits.data());
+  if (keep_going) keep_going(0, total);
+  const auto after_block = [&](const Workspace& workspace, int64_t first, int64_t rows) {
+    const int64_t done = first + rows;
+    if (done == total) {
+      Logits(runner.context, runner.model, workspace, rows - 1, 1, logits.data());
+    }
+    const bool stop = keep_going && !keep_going(done, total) && done < total;
+    return stop ? Status(StatusCode::kCancelled, "stopped while reading the prompt") : OkStatus();
+  };
+  KAKEYA_RETURN_IF_ERROR(RunBlocks(runner, ids, block, after_block));
   return logits;
 }
 

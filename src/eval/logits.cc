@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "decode/prefill.h"
 #include "format/safetensors.h"
+#include "format/write_file.h"
 
 namespace kakeya {
 
@@ -15,26 +17,25 @@ Status WriteLogits(Engine* engine, const SessionOptions& options, std::span<cons
   const int64_t total = static_cast<int64_t>(ids.size());
   if (total == 0) return InvalidArgument("there are no token ids");
   KAKEYA_RETURN_IF_ERROR(session.CheckContext(total, /*generates=*/false));
-  MemoryBudget& budget = session.budget();
   const int64_t vocabulary = model.config.vocab_size;
+  const int64_t block = std::min(options.prefill_block, total);
   KAKEYA_ASSIGN_OR_RETURN(
       Buffer logits,
-      budget.Allocate(MemoryTag::kScratch, static_cast<size_t>(total * vocabulary) * 4, "logits"));
-  const int64_t block = std::min(options.prefill_block, total);
-  KAKEYA_ASSIGN_OR_RETURN(Workspace workspace, Workspace::Create(model.config, block, &budget));
-  KvCache& cache = session.cache();
-  for (int64_t done = 0; done < total;) {
-    const int64_t rows = std::min(block, total - done);
-    KAKEYA_RETURN_IF_ERROR(cache.Stage(rows));
-    Forward(engine->context(), model, ids.subspan(done, rows), &cache, &workspace);
-    cache.Commit(rows);
-    Logits(engine->context(), model, workspace, 0, rows, logits.as<float>() + done * vocabulary);
-    done += rows;
-    if (progress) progress(done, total);
-  }
-  const TensorView view{DType::kF32, {total, vocabulary}, logits.data()};
-  const std::pair<std::string, TensorView> tensor{"logits", view};
-  return WriteSafetensors(path, {&tensor, 1});
+      session.budget().Allocate(MemoryTag::kScratch, static_cast<size_t>(block * vocabulary) * 4,
+                                "logits of a block"));
+  const std::pair<std::string, TensorView> tensor{"logits",
+                                                  {DType::kF32, {total, vocabulary}, nullptr}};
+  const std::string preamble = SafetensorsPreamble({&tensor, 1});
+  KAKEYA_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
+  KAKEYA_RETURN_IF_ERROR(file.Write(std::as_bytes(std::span(preamble))));
+  const Runner runner{model, engine->context(), session.cache(), session.budget()};
+  const auto write_rows = [&](const Workspace& workspace, int64_t first, int64_t rows) {
+    Logits(runner.context, model, workspace, 0, rows, logits.as<float>());
+    if (progress) progress(first + rows, total);
+    return file.Write({logits.data(), static_cast<size_t>(rows * vocabulary) * 4});
+  };
+  KAKEYA_RETURN_IF_ERROR(RunBlocks(runner, ids, block, write_rows));
+  return file.Commit();
 }
 
 }  // namespace kakeya

@@ -231,8 +231,7 @@ Result<TensorView> SafetensorsFile::View(const SafetensorsEntry& entry) const {
   return TensorView{*entry.dtype, entry.shape, file_.data() + entry.begin};
 }
 
-Status WriteSafetensors(const std::string& path,
-                        std::span<const std::pair<std::string, TensorView>> tensors) {
+std::string SafetensorsPreamble(std::span<const std::pair<std::string, TensorView>> tensors) {
   Json header = Json::object();
   uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
@@ -249,10 +248,14 @@ Status WriteSafetensors(const std::string& path,
   for (size_t i = 0; i < kLengthBytes; ++i) {
     length += static_cast<char>((text.size() >> (8 * i)) & 0xff);
   }
+  return length + text;
+}
 
+Status WriteSafetensors(const std::string& path,
+                        std::span<const std::pair<std::string, TensorView>> tensors) {
+  const std::string preamble = SafetensorsPreamble(tensors);
   KAKEYA_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
-  KAKEYA_RETURN_IF_ERROR(file.Write(std::as_bytes(std::span(length))));
-  KAKEYA_RETURN_IF_ERROR(file.Write(std::as_bytes(std::span(text))));
+  KAKEYA_RETURN_IF_ERROR(file.Write(std::as_bytes(std::span(preamble))));
   for (const auto& [name, tensor] : tensors) {
     KAKEYA_RETURN_IF_ERROR(
         file.Write({static_cast<const std::byte*>(tensor.data), tensor.bytes()}));

@@ -77,8 +77,13 @@ class SafetensorsFile {
   std::unordered_map<std::string_view, size_t> index_;  // into header_.entries
 };
 
+// What comes before the tensors' bytes in a file that holds them in this order: length and header.
+// Their data is not looked at, so it may not exist yet. REQUIRES: names are distinct, valid UTF-8
+// and not "__metadata__".
+std::string SafetensorsPreamble(std::span<const std::pair<std::string, TensorView>> tensors);
+
 // Writes the tensors in the order given. The file appears whole or not at all (AtomicFile, whose
-// errors these are). REQUIRES: names are distinct, valid UTF-8 and not "__metadata__".
+// errors these are). REQUIRES: as above.
 Status WriteSafetensors(const std::string& path,
                         std::span<const std::pair<std::string, TensorView>> tensors);
 
