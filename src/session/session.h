@@ -25,8 +25,8 @@ namespace kakeya {
 
 struct SessionOptions {
   KvPolicy kv = {};
-  std::optional<DType> kv_dtype =
-      {};  // none: the model's own type, so that the cache is never coarser than the weights
+  // None: the model's own type, so that the cache is never coarser than the weights.
+  std::optional<DType> kv_dtype = {};
   int64_t prefill_block = 512;  // tokens read in one pass
 };
 
@@ -70,13 +70,12 @@ class Session {
   // REQUIRES: the engine outlives the session. Errors: InvalidArgument for a policy that can't
   // work, ResourceExhausted.
   static Result<Session> Create(Engine* engine, const SessionOptions& options);
+  Session(Session&&) = default;
+  Session& operator=(Session&&) = delete;  // would free the old budget before the old cache
 
   // Adds tokens to the history; they are read by the next Generate. Errors: InvalidArgument naming
   // the first id that is not in the vocabulary; nothing was added then.
   Status Append(std::span<const int32_t> ids);
-
-  Session(Session&&) = default;
-  Session& operator=(Session&&) = delete;
 
   // Continues the history. Errors: InvalidArgument for an empty history, bad parameters, or a
   // history that is longer than the model's context; ResourceExhausted; Corrupt when the model
@@ -86,8 +85,8 @@ class Session {
   const std::vector<int32_t>& tokens() const { return tokens_; }
   KvCache& cache() { return cache_; }
   const KvCache& cache() const { return cache_; }
-  // Most positions that the history may have: the model's own limit if every position stays, none
-  // if it is bounded.
+  // Most positions that the history may have: the model's own limit if every position stays, 2^24
+  // if the cache is bounded.
   int64_t max_positions() const;
   // Errors: InvalidArgument (context_length_exceeded) when a history of so many tokens doesn't fit,
   // or leaves no room to generate one.
