@@ -3,6 +3,7 @@
 #include <cassert>
 
 #include "backend/cpu/cpu.h"
+#include "backend/partial_softmax.h"
 #include "backend/ref/ref.h"
 
 namespace kakeya {
@@ -51,6 +52,23 @@ void StoreKv(const OpContext& context, const float* k, const float* v, int rows,
 void Attention(const OpContext& context, const AttentionArgs& args) {
   if (context.device == Device::kRef) return ref::Attention(args);
   cpu::Attention(context.pool, args);
+}
+
+void BeginVisits(const VisitArgs& args, float* state) {
+  const int64_t size = AttentionStateFloats(args.head_dim);
+  for (int64_t i = 0; i < int64_t{args.rows} * args.heads; ++i) state[i * size + kPartialEmpty] = 1;
+}
+
+void AttendVisits(const OpContext& context, const VisitArgs& args,
+                  std::span<const std::vector<PageVisit>> visits, float* state) {
+  assert(args.rows <= 64 && static_cast<int>(visits.size()) == args.kv_heads);
+  if (context.device == Device::kRef) return ref::AttendVisits(args, visits, state);
+  cpu::AttendVisits(context.pool, args, visits, state);
+}
+
+void FinishVisits(const OpContext& context, const VisitArgs& args, const float* state, float* out) {
+  if (context.device == Device::kRef) return ref::FinishVisits(args, state, out);
+  cpu::FinishVisits(args, state, out);
 }
 
 }  // namespace kakeya

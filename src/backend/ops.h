@@ -7,6 +7,7 @@
 //   * Attention sums over the head dimension ascending per key, over keys ascending per chunk, over
 //   chunks ascending
 //     per group of kChunksPerGroup, over groups ascending;
+//   * AttendVisits has no groups: chunks join the total one by one, ascending;
 //   * RmsNorm and the sum of a chunk's weights use kLanes interleaved partial sums, then a fixed
 //   tree.
 // The scalar reference (ref/) spells the same order, so every device and every instruction set
@@ -19,6 +20,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "backend/packed_matrix.h"
 #include "base/tensor_view.h"
@@ -82,6 +84,34 @@ struct AttentionArgs {
   std::span<const int64_t> window_begin;  // (rows)
 };
 
+// One KV head's page of one chunk, and the rows that attend to it.
+struct PageVisit {
+  int64_t first_position = 0;  // of the chunk
+  const void* data = nullptr;  // K (head_dim, kChunk), then V (kChunk, head_dim)
+  uint64_t rows = 0;           // bit r: row r attends to it, up to its own position
+  bool sink_only = false;      // of its positions, only those below `sink` are visible
+  bool far = false;            // its keys are rotated by their slot; queries come from q_far
+};
+
+// Attention where each row and KV head has its own chunks, which may come in several rounds.
+struct VisitArgs {
+  const float* q = nullptr;      // (rows, heads, head_dim), after norm and rotation
+  const float* q_far = nullptr;  // the same rotated for far pages; null if there are none
+  int rows = 0;                  // at most 64: the bits of PageVisit::rows
+  int heads = 0;                 // as in AttentionArgs
+  int kv_heads = 0;
+  int head_dim = 0;
+  float scale = 1;
+  DType kv_dtype = DType::kBF16;
+  int64_t first_position = 0;  // of row 0
+  int64_t sink = 0;
+};
+
+// Floats that AttendVisits keeps per query between rounds.
+inline constexpr int64_t AttentionStateFloats(int head_dim) {
+  return kLanes + (head_dim + kLanes - 1) / kLanes * kLanes;
+}
+
 // out (rows, w.rows()) = x (rows, w.cols()) times w transposed. F32 activations, weights in their
 // stored type.
 void MatMul(const OpContext& context, const float* x, int rows, const PackedMatrix& w, float* out);
@@ -114,6 +144,16 @@ void StoreKv(const OpContext& context, const float* k, const float* v, int rows,
 
 // Softmax attention of args.rows queries over the visible positions, as described above.
 void Attention(const OpContext& context, const AttentionArgs& args);
+
+// Softmax attention over visits, in rounds: Begin, then Attend any number of times, then Finish.
+// visits[h] are those of KV head h; over all rounds each head's come in ascending order of
+// first_position, and a row has at most one visit per chunk, so cutting into rounds never shows in
+// the bits. state: (rows, heads, AttentionStateFloats(head_dim)). Finish writes out (rows, heads,
+// head_dim). REQUIRES: every row has seen some position before Finish.
+void BeginVisits(const VisitArgs& args, float* state);
+void AttendVisits(const OpContext& context, const VisitArgs& args,
+                  std::span<const std::vector<PageVisit>> visits, float* state);
+void FinishVisits(const OpContext& context, const VisitArgs& args, const float* state, float* out);
 
 }  // namespace kakeya
 

@@ -18,6 +18,13 @@ inline int VisibleSlots(const AttentionArgs& args, int row, int64_t chunk_begin)
   return static_cast<int>(std::clamp<int64_t>(end - chunk_begin, 0, kChunk));
 }
 
+// Slots of a visited page that row `row` sees, if it is one of the visit's rows.
+inline int VisibleSlots(const VisitArgs& args, int row, const PageVisit& visit) {
+  int64_t end = args.first_position + row + 1;
+  if (visit.sink_only) end = std::min(end, args.sink);
+  return static_cast<int>(std::clamp<int64_t>(end - visit.first_position, 0, kChunk));
+}
+
 // The group whose partial a chunk joins.
 inline int64_t GroupOf(int64_t chunk_begin) { return chunk_begin / kChunk / kChunksPerGroup; }
 

@@ -14,7 +14,8 @@ size_t Index(MemoryTag tag) { return static_cast<size_t>(tag); }
 }  // namespace
 
 const char* NameOf(MemoryTag tag) {
-  static constexpr std::array<const char*, kMemoryTags> kNames = {"weights", "kv", "scratch"};
+  static constexpr std::array<const char*, kMemoryTags> kNames = {"weights", "kv", "scratch",
+                                                                  "history"};
   return kNames[Index(tag)];
 }
 

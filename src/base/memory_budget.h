@@ -27,8 +27,9 @@ enum class MemoryTag {
   kWeights,  // packed parameters
   kKv,       // resident keys and values
   kScratch,  // activations of the forward pass
+  kHistory,  // what grows with a conversation: codes and summaries of evicted chunks
 };
-inline constexpr int kMemoryTags = 3;
+inline constexpr int kMemoryTags = 4;
 // "weights", "kv", ...
 const char* NameOf(MemoryTag tag);
 

@@ -27,7 +27,7 @@ Result<KvCache> KvCache::Create(const KvShape& shape, const KvPolicy& policy,
   assert(shape.layers > 0 && shape.kv_heads > 0 && shape.head_dim > 0);
   KAKEYA_RETURN_IF_ERROR(CheckPolicy(policy));
   KvCache cache(shape, policy, budget);
-  if (policy.kind == KvPolicy::Kind::kWindow) {
+  if (policy.bounded()) {
     // Asked for as a whole: a window that can't fit is refused before memory is filled with part of
     // it.
     const int64_t slabs = WindowChunks(policy) + SinkChunks(policy);
@@ -75,13 +75,13 @@ size_t KvCache::resident_bytes() const {
 
 const Buffer& KvCache::SlabOf(int64_t chunk) const {
   const int64_t slabs = static_cast<int64_t>(slabs_.size());
-  assert(policy_.kind == KvPolicy::Kind::kWindow || chunk < slabs);
+  assert(policy_.bounded() || chunk < slabs);
   return slabs_[chunk % slabs];
 }
 
 Status KvCache::Stage(int64_t n) {
   assert(n >= 1 && staged_ == 0);
-  if (policy_.kind == KvPolicy::Kind::kFull) {
+  if (!policy_.bounded()) {
     KAKEYA_RETURN_IF_ERROR(Grow(ChunkOf(size_ + n - 1) + 1, &slabs_));
   }
   staged_ = n;
@@ -124,7 +124,7 @@ std::span<const KvPage> KvCache::View(int layer, int64_t first_position, int row
 
 void KvCache::Commit(int64_t n) {
   assert(n >= 0 && n <= staged_);
-  assert(n == staged_ || staged_ <= kStaging || policy_.kind == KvPolicy::Kind::kFull);
+  assert(n == staged_ || staged_ <= kStaging || !policy_.bounded());
   size_ += n;
   staged_ = 0;
 }

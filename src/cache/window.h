@@ -20,17 +20,29 @@ inline constexpr int kStaging = 64;
 
 struct KvPolicy {
   enum class Kind {
-    kFull,    // every position stays
-    kWindow,  // sinks and window stay; what lies between is evicted
+    kFull,      // every position stays
+    kWindow,    // sinks and window stay; what lies between is evicted
+    kRestored,  // as kWindow, and each query attends to evicted chunks that a Restorer reconstructs
   };
   Kind kind = Kind::kFull;
   int64_t sink = 4;
   int64_t window = 64;
+
+  // Whether positions are ever evicted.
+  constexpr bool bounded() const { return kind != Kind::kFull; }
 };
 
-// "full", "window".
+// "full", "window", "restored".
 inline const char* NameOf(KvPolicy::Kind kind) {
-  return kind == KvPolicy::Kind::kFull ? "full" : "window";
+  switch (kind) {
+    case KvPolicy::Kind::kFull:
+      return "full";
+    case KvPolicy::Kind::kWindow:
+      return "window";
+    case KvPolicy::Kind::kRestored:
+      return "restored";
+  }
+  return "?";
 }
 
 // Chunk that holds a position.
@@ -39,7 +51,7 @@ constexpr int64_t ChunkOf(int64_t position) { return position / kChunk; }
 // First position of the exact window of a query; a multiple of kChunk, never falling as the
 // position grows.
 constexpr int64_t WindowBegin(const KvPolicy& policy, int64_t position) {
-  if (policy.kind == KvPolicy::Kind::kFull) return 0;
+  if (!policy.bounded()) return 0;
   return ChunkOf(std::max<int64_t>(0, position - policy.window + 1)) * kChunk;
 }
 

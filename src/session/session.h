@@ -11,6 +11,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,13 +20,28 @@
 
 #include "base/status.h"
 #include "cache/kv_cache.h"
+#include "cache/restorer.h"
 #include "decode/decode_loop.h"
 #include "session/engine.h"
 
 namespace kakeya {
 
+// Makes the restorer of one session, whose memory comes from `budget`.
+using RestorerFactory =
+    std::function<Result<std::unique_ptr<Restorer>>(const Engine& engine, MemoryBudget* budget)>;
+
+// What --kv restored adds to sinks and window.
+struct RestoreOptions {
+  int64_t chunks = 8;  // that one query of a KV head attends to at most; kAllChunks: every one
+  // Fixed size of the buffer that holds reconstructed K/V; 0: as many chunks as one step may use in
+  // all layers (8 for kAllChunks, which streams the others through).
+  size_t buffer_bytes = 0;
+  RestorerFactory restorer = {};  // empty: the engine's own
+};
+
 struct SessionOptions {
   KvPolicy kv = {};
+  RestoreOptions restore = {};  // kRestored only
   // None: the model's own type, so that the cache is never coarser than the weights.
   std::optional<DType> kv_dtype = {};
   int64_t prefill_block = 512;  // tokens read in one pass
@@ -57,7 +74,15 @@ struct Generation {
 struct KvUsage {
   size_t resident_bytes = 0;  // now
   size_t peak_bytes = 0;      // at most so far, including the block in flight
-  size_t history_bytes = 0;   // of the token ids, which grow with the conversation
+  size_t history_bytes = 0;   // what grows with the conversation: token ids, codes, summaries
+};
+
+// What a session has restored so far, counted where the work is done.
+struct RestoreUsage {
+  int64_t chunks = 0;   // pages made: one chunk in one layer and KV head
+  int64_t vectors = 0;  // K and V vectors in them
+  int64_t failed = 0;   // pages that held no numbers; the queries did without them
+  double seconds = 0;   // spent on codes, selection and reconstruction
 };
 
 // Whether options make sense, whatever the model. Errors: InvalidArgument, naming the one that
@@ -93,6 +118,7 @@ class Session {
   Status CheckContext(int64_t tokens, bool generates) const;
   // Of this session alone.
   KvUsage kv_usage() const;
+  RestoreUsage restore_usage() const;
   // What the session allocates from; a part of the engine's.
   MemoryBudget& budget() { return *budget_; }
 

@@ -54,22 +54,8 @@ void AttendChunk(const AttentionArgs& args, const AttentionTile& tile, const KvP
     target[at] = partials + int64_t{i} * size;
     queries.partial[at] = target[at][kPartialEmpty] != 0 ? target[at] : chunk[at];
   }
-  const T* const keys = data + int64_t{2} * tile.kv_head * args.head_dim * kChunk;
-  const T* const values = keys + int64_t{args.head_dim} * kChunk;
-  for (int first = 0; first < queries.count;) {
-    const int left = queries.count - first;
-    const int passes = (left + kMaxPassQueries - 1) / kMaxPassQueries;
-    const int count = (left + passes - 1) / passes;
-    PassOf<kMaxPassQueries>(count, keys, values, args.head_dim, args.scale, first, &queries);
-    first += count;
-  }
-  for (int i = 0; i < queries.count; ++i) {
-    if (queries.partial[i] == target[i]) {
-      target[i][kPartialEmpty] = 0;
-    } else {
-      MergePartial(queries.partial[i], args.head_dim, target[i]);
-    }
-  }
+  AttendGathered(data + int64_t{2} * tile.kv_head * args.head_dim * kChunk, args.head_dim,
+                 args.scale, target, &queries);
 }
 
 // partials (queries of the tile, PartialSize) = attention over the pages [begin, end) of one group.
@@ -85,16 +71,8 @@ void AttendGroup(const AttentionArgs& args, const AttentionTile& tile, size_t be
   }
 }
 
-// out (head_dim) = the values of a complete partial divided by its sum.
 void Finish(const float* partial, int head_dim, float* out) {
-  const float inverse = 1.0f / partial[kPartialSum];
-  const float* const values = partial + kPartialValues;
-  const Vec scale = hn::Set(F(), inverse);
-  int d = 0;
-  for (; d + kVecLanes <= head_dim; d += kVecLanes) {
-    hn::StoreU(hn::Mul(LoadVec(values + d), scale), F(), out + d);
-  }
-  for (; d < head_dim; ++d) out[d] = values[d] * inverse;
+  FinishPartial(partial, head_dim, out);
 }
 
 }  // namespace kakeya::cpu::HWY_NAMESPACE

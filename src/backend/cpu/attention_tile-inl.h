@@ -215,6 +215,40 @@ HWY_INLINE void MergePartial(const float* next, int head_dim, float* total) {
   }
 }
 
+// One chunk, one KV head: K (head_dim, kChunk) at `keys`, V (kChunk, head_dim) behind it. Query i
+// of `queries` joins target[i]; where that was empty, queries->partial[i] is target[i] itself.
+template <typename T>
+HWY_INLINE void AttendGathered(const T* keys, int head_dim, float scale, float* const* target,
+                               ChunkQueries* queries) {
+  const T* const values = keys + int64_t{head_dim} * kChunk;
+  for (int first = 0; first < queries->count;) {
+    const int left = queries->count - first;
+    const int passes = (left + kMaxPassQueries - 1) / kMaxPassQueries;
+    const int count = (left + passes - 1) / passes;
+    PassOf<kMaxPassQueries>(count, keys, values, head_dim, scale, first, queries);
+    first += count;
+  }
+  for (int i = 0; i < queries->count; ++i) {
+    if (queries->partial[i] == target[i]) {
+      target[i][kPartialEmpty] = 0;
+    } else {
+      MergePartial(queries->partial[i], head_dim, target[i]);
+    }
+  }
+}
+
+// out (head_dim) = the values of a complete partial divided by its sum.
+HWY_INLINE void FinishPartial(const float* partial, int head_dim, float* out) {
+  const float inverse = 1.0f / partial[kPartialSum];
+  const float* const values = partial + kPartialValues;
+  const Vec scale = hn::Set(F(), inverse);
+  int d = 0;
+  for (; d + kVecLanes <= head_dim; d += kVecLanes) {
+    hn::StoreU(hn::Mul(LoadVec(values + d), scale), F(), out + d);
+  }
+  for (; d < head_dim; ++d) out[d] = values[d] * inverse;
+}
+
 }  // namespace kakeya::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "backend/ops.h"
 
@@ -21,6 +22,9 @@ void AddInPlace(ThreadPool* pool, float* x, const float* y, int64_t n);
 void StoreKv(ThreadPool* pool, const float* k, const float* v, int rows, int kv_heads, int head_dim,
              DType kv_dtype, void* page, int first_slot);
 void Attention(ThreadPool* pool, const AttentionArgs& args);
+void AttendVisits(ThreadPool* pool, const VisitArgs& args,
+                  std::span<const std::vector<PageVisit>> visits, float* state);
+void FinishVisits(const VisitArgs& args, const float* state, float* out);
 
 }  // namespace kakeya::cpu
 

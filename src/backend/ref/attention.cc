@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cmath>
 
 #include "backend/numerics.h"
+#include "backend/partial_softmax.h"
 #include "backend/ref/ref.h"
 #include "backend/visibility.h"
 
@@ -38,9 +40,10 @@ void Merge(const Partial& next, int head_dim, Partial* total) {
 }
 
 // The first `slots` keys of one chunk. `k` (head_dim, kChunk), `v` (kChunk, head_dim), given as
-// element indices into the page.
-Partial AttendChunk(const AttentionArgs& args, const float* q, const KvPage& page, int64_t k,
-                    int64_t v, int slots) {
+// element indices into `data`. Args: AttentionArgs or VisitArgs.
+template <typename Args>
+Partial AttendChunk(const Args& args, const float* q, const void* data, int64_t k, int64_t v,
+                    int slots) {
   Partial out;
   if (slots == 0) return out;
   out.empty = false;
@@ -48,7 +51,7 @@ Partial AttendChunk(const AttentionArgs& args, const float* q, const KvPage& pag
   for (int slot = 0; slot < slots; ++slot) {
     float dot = 0;
     for (int d = 0; d < args.head_dim; ++d) {
-      dot = std::fma(q[d], numerics::Load(args.kv_dtype, page.data, k + d * kChunk + slot), dot);
+      dot = std::fma(q[d], numerics::Load(args.kv_dtype, data, k + d * kChunk + slot), dot);
     }
     scores[slot] = dot * args.scale;
   }
@@ -62,12 +65,27 @@ Partial AttendChunk(const AttentionArgs& args, const float* q, const KvPage& pag
     sums[slot % kLanes] += weight;
     for (int d = 0; d < args.head_dim; ++d) {
       const float value =
-          numerics::Load(args.kv_dtype, page.data, v + int64_t{slot} * args.head_dim + d);
+          numerics::Load(args.kv_dtype, data, v + int64_t{slot} * args.head_dim + d);
       out.values[d] = std::fma(weight, value, out.values[d]);
     }
   }
   out.sum = numerics::TreeSum(sums.data());
   return out;
+}
+
+void ReadState(const float* state, int head_dim, Partial* out) {
+  out->empty = state[kPartialEmpty] != 0;
+  if (out->empty) return;
+  out->max = state[kPartialMax];
+  out->sum = state[kPartialSum];
+  std::copy_n(state + kPartialValues, head_dim, out->values.begin());
+}
+
+void WriteState(const Partial& partial, int head_dim, float* state) {
+  state[kPartialEmpty] = partial.empty ? 1 : 0;
+  state[kPartialMax] = partial.max;
+  state[kPartialSum] = partial.sum;
+  std::copy_n(partial.values.begin(), head_dim, state + kPartialValues);
 }
 
 void AttendHead(const AttentionArgs& args, int row, int head) {
@@ -80,7 +98,7 @@ void AttendHead(const AttentionArgs& args, int row, int head) {
   for (size_t i = 0; i < args.pages.size(); ++i) {
     const KvPage& page = args.pages[i];
     const int slots = VisibleSlots(args, row, page.first_position);
-    Merge(AttendChunk(args, args.q + offset, page, k, v, slots), args.head_dim, &group);
+    Merge(AttendChunk(args, args.q + offset, page.data, k, v, slots), args.head_dim, &group);
     const bool last_of_group =
         i + 1 == args.pages.size() ||
         GroupOf(args.pages[i + 1].first_position) != GroupOf(page.first_position);
@@ -115,6 +133,35 @@ void Attention(const AttentionArgs& args) {
   assert(args.head_dim <= kMaxHeadDim);
   for (int row = 0; row < args.rows; ++row) {
     for (int head = 0; head < args.heads; ++head) AttendHead(args, row, head);
+  }
+}
+
+void AttendVisits(const VisitArgs& args, std::span<const std::vector<PageVisit>> visits,
+                  float* state) {
+  const int group = args.heads / args.kv_heads;
+  for (int64_t query = 0; query < int64_t{args.rows} * args.heads; ++query) {
+    const int row = static_cast<int>(query / args.heads);
+    float* const kept = state + query * PartialSize(args.head_dim);
+    Partial total;
+    ReadState(kept, args.head_dim, &total);
+    for (const PageVisit& visit : visits[query % args.heads / group]) {
+      if ((visit.rows >> row & 1) == 0) continue;
+      const float* const q = (visit.far ? args.q_far : args.q) + query * args.head_dim;
+      Merge(AttendChunk(args, q, visit.data, 0, int64_t{args.head_dim} * kChunk,
+                        VisibleSlots(args, row, visit)),
+            args.head_dim, &total);
+    }
+    WriteState(total, args.head_dim, kept);
+  }
+}
+
+void FinishVisits(const VisitArgs& args, const float* state, float* out) {
+  for (int64_t query = 0; query < int64_t{args.rows} * args.heads; ++query) {
+    const float* const total = state + query * PartialSize(args.head_dim);
+    const float inverse = 1.0f / total[kPartialSum];
+    for (int d = 0; d < args.head_dim; ++d) {
+      out[query * args.head_dim + d] = total[kPartialValues + d] * inverse;
+    }
   }
 }
 

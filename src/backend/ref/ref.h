@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "backend/ops.h"
 
@@ -19,6 +20,9 @@ void AddInPlace(float* x, const float* y, int64_t n);
 void StoreKv(const float* k, const float* v, int rows, int kv_heads, int head_dim, DType kv_dtype,
              void* page, int first_slot);
 void Attention(const AttentionArgs& args);
+void AttendVisits(const VisitArgs& args, std::span<const std::vector<PageVisit>> visits,
+                  float* state);
+void FinishVisits(const VisitArgs& args, const float* state, float* out);
 
 }  // namespace kakeya::ref
 
