@@ -15,6 +15,12 @@ Status CheckPolicy(const KvPolicy& policy) {
   if (policy.window < policy.sink) {
     return InvalidArgument("window ({}) is smaller than sink ({})", policy.window, policy.sink);
   }
+  if (policy.kind == KvPolicy::Kind::kRestored && policy.window < kChunk) {
+    // Else a query could need a chunk that a rejected draft token was part of.
+    return InvalidArgument(
+        "window ({}) is smaller than a chunk ({}), the least that can be restored", policy.window,
+        kChunk);
+  }
   constexpr int64_t kMaxWindow = int64_t{1} << 24;
   if (policy.window > kMaxWindow) {
     return InvalidArgument("window is {}, at most {} make sense", policy.window, kMaxWindow);

@@ -41,11 +41,12 @@ RestoreBuffer::Page RestoreBuffer::Get(const PageKey& key) {
     if (entry.round != 0) index_.erase(entry.key);
     index_.emplace(key, slot);
     entry.key = key;
+    entry.failed = false;
   }
   entry.round = round_;
   Unlink(slot);
   LinkNewest(slot);
-  return {pages_.data() + static_cast<size_t>(slot) * page_bytes_, fresh};
+  return {pages_.data() + static_cast<size_t>(slot) * page_bytes_, fresh, &entry.failed};
 }
 
 void RestoreBuffer::Unlink(int slot) {

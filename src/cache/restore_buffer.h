@@ -49,7 +49,8 @@ class RestoreBuffer {
 
   struct Page {
     void* data = nullptr;
-    bool fresh = false;  // its contents are not there yet: the caller fills it
+    bool fresh = false;      // its contents are not there yet: the caller fills it
+    bool* failed = nullptr;  // for the caller to set: it could not be filled. Kept with the page.
   };
   // The page of a key, pinned until the next round. REQUIRES: fewer than entries() different keys
   // asked for in this round so far.
@@ -61,6 +62,7 @@ class RestoreBuffer {
     int64_t round = 0;  // in which it was last asked for; 0: free
     int newer = -1;     // neighbours in the order of use
     int older = -1;
+    bool failed = false;
   };
 
   RestoreBuffer(size_t page_bytes, int64_t entries, Buffer pages);

@@ -10,9 +10,7 @@ namespace {
 // Runs one decided token and leaves the logits of its successor.
 Status Advance(const Runner& runner, int32_t token, Workspace* workspace,
                std::vector<float>* logits) {
-  KAKEYA_RETURN_IF_ERROR(runner.cache.Stage(1));
-  Forward(runner.context, runner.model, {&token, 1}, &runner.cache, workspace);
-  runner.cache.Commit(1);
+  KAKEYA_RETURN_IF_ERROR(RunBlock(runner, {&token, 1}, workspace));
   Logits(runner.context, runner.model, *workspace, 0, 1, logits->data());
   return OkStatus();
 }
@@ -38,8 +36,7 @@ const char* NameOf(StopReason reason) {
 Result<DecodeResult> Decode(const Runner& runner, std::vector<float> logits,
                             const DecodeOptions& options, const Stream& stream) {
   DecodeResult result;
-  KAKEYA_ASSIGN_OR_RETURN(Workspace workspace,
-                          Workspace::Create(runner.model.config, 1, &runner.budget));
+  KAKEYA_ASSIGN_OR_RETURN(Workspace workspace, NewWorkspace(runner, 1));
   // The token decided last isn't in the cache yet, hence `position`: where the next token will
   // stand.
   for (int64_t position = runner.cache.size();; ++position) {

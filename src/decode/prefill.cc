@@ -9,14 +9,10 @@ Status RunBlocks(const Runner& runner, std::span<const int32_t> ids, int64_t blo
                  const AfterBlock& after_block) {
   assert(!ids.empty() && block >= 1);
   const int64_t total = static_cast<int64_t>(ids.size());
-  KAKEYA_ASSIGN_OR_RETURN(
-      Workspace workspace,
-      Workspace::Create(runner.model.config, std::min(block, total), &runner.budget));
+  KAKEYA_ASSIGN_OR_RETURN(Workspace workspace, NewWorkspace(runner, std::min(block, total)));
   for (int64_t first = 0; first < total;) {
     const int64_t rows = std::min(block, total - first);
-    KAKEYA_RETURN_IF_ERROR(runner.cache.Stage(rows));
-    Forward(runner.context, runner.model, ids.subspan(first, rows), &runner.cache, &workspace);
-    runner.cache.Commit(rows);
+    KAKEYA_RETURN_IF_ERROR(RunBlock(runner, ids.subspan(first, rows), &workspace));
     KAKEYA_RETURN_IF_ERROR(after_block(workspace, first, rows));
     first += rows;
   }

@@ -21,7 +21,16 @@ struct Runner {
   OpContext context;
   KvCache& cache;
   MemoryBudget& budget;
+  Restoration* restoration = nullptr;  // for the policy kRestored
 };
+
+// Runs final tokens at the end of the sequence and commits them; their hidden states are left in
+// the workspace. "Restore" in the life of a token is here: chunks that become whole are told to the
+// restorer before attention may choose them. Errors: ResourceExhausted; nothing was committed then.
+Status RunBlock(const Runner& runner, std::span<const int32_t> ids, Workspace* workspace);
+
+// Activations for RunBlock of at most `rows` tokens.
+Result<Workspace> NewWorkspace(const Runner& runner, int64_t rows);
 
 // Called between blocks; false asks to stop, and the call in progress returns kCancelled with whole
 // blocks committed.

@@ -28,7 +28,7 @@ Status WriteLogits(Engine* engine, const SessionOptions& options, std::span<cons
   const std::string preamble = SafetensorsPreamble({&tensor, 1});
   KAKEYA_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
   KAKEYA_RETURN_IF_ERROR(file.Write(std::as_bytes(std::span(preamble))));
-  const Runner runner{model, engine->context(), session.cache(), session.budget()};
+  const Runner runner = session.runner();
   const auto write_rows = [&](const Workspace& workspace, int64_t first, int64_t rows) {
     Logits(runner.context, model, workspace, 0, rows, logits.as<float>());
     if (progress) progress(first + rows, total);

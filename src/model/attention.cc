@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "model/restored_attention.h"
+
 namespace kakeya {
 namespace {
 
@@ -18,40 +20,59 @@ void Split(const float* qkv, int rows, int64_t q_dim, int64_t kv_dim, float* q, 
   }
 }
 
+// Attention of one piece over what the cache holds.
+void AttendExact(const OpContext& context, const ModelConfig& config, int layer, int64_t position,
+                 int rows, const float* q, KvCache* cache, float* out) {
+  std::array<int64_t, kStaging> window_begin;
+  for (int i = 0; i < rows; ++i) window_begin[i] = WindowBegin(cache->policy(), position + i);
+  Attention(context, {.q = q,
+                      .out = out,
+                      .rows = rows,
+                      .heads = config.num_heads,
+                      .kv_heads = config.num_kv_heads,
+                      .head_dim = config.head_dim,
+                      .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
+                      .kv_dtype = cache->shape().dtype,
+                      .pages = cache->View(layer, position, rows),
+                      .first_position = position,
+                      .sink = cache->policy().sink,
+                      .window_begin = {window_begin.data(), static_cast<size_t>(rows)}});
+}
+
 // One softmax per query over what the policy lets it see. The block is taken in pieces of the
 // staging area's size: a bounded cache then needs room for one piece only, however long the block
 // is, and each piece finds in the cache just what its queries see.
-void AttendInPieces(const OpContext& context, const ModelConfig& config, int layer,
-                    int64_t first_position, int rows, const float* k, const float* v,
-                    KvCache* cache, Workspace* workspace) {
+Status AttendInPieces(const OpContext& context, const ModelConfig& config, int layer,
+                      int64_t first_position, int rows, const float* k, const float* v,
+                      KvCache* cache, Restoration* restoration, Workspace* workspace) {
   const int64_t q_dim = int64_t{config.num_heads} * config.head_dim;
   const int64_t kv_dim = int64_t{config.num_kv_heads} * config.head_dim;
-  std::array<int64_t, kStaging> window_begin;
   for (int done = 0; done < rows; done += kStaging) {
     const int piece = std::min(kStaging, rows - done);
     const int64_t position = first_position + done;
+    const float* const q = workspace->q.as<float>() + done * q_dim;
+    float* const out = workspace->context.as<float>() + done * q_dim;
     cache->Write(context, layer, position, piece, k + done * kv_dim, v + done * kv_dim);
-    for (int i = 0; i < piece; ++i) window_begin[i] = WindowBegin(cache->policy(), position + i);
-    Attention(context, {.q = workspace->q.as<float>() + done * q_dim,
-                        .out = workspace->context.as<float>() + done * q_dim,
-                        .rows = piece,
-                        .heads = config.num_heads,
-                        .kv_heads = config.num_kv_heads,
-                        .head_dim = config.head_dim,
-                        .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
-                        .kv_dtype = cache->shape().dtype,
-                        .pages = cache->View(layer, position, piece),
-                        .first_position = position,
-                        .sink = cache->policy().sink,
-                        .window_begin = {window_begin.data(), static_cast<size_t>(piece)}});
+    if (restoration == nullptr) {
+      AttendExact(context, config, layer, position, piece, q, cache, out);
+      continue;
+    }
+    const PieceQueries queries{.plain = workspace->plain_q.as<float>() + done * q_dim,
+                               .rotated = q,
+                               .far = workspace->far_q.as<float>(),
+                               .state = workspace->attention_state.as<float>(),
+                               .out = out};
+    KAKEYA_RETURN_IF_ERROR(
+        AttendRestored(context, config, layer, position, piece, queries, cache, restoration));
   }
+  return OkStatus();
 }
 
 }  // namespace
 
-void AttentionBlock(const OpContext& context, const ModelConfig& config,
-                    const LayerWeights& weights, int layer, int64_t first_position, int rows,
-                    KvCache* cache, Workspace* workspace) {
+Status AttentionBlock(const OpContext& context, const ModelConfig& config,
+                      const LayerWeights& weights, int layer, int64_t first_position, int rows,
+                      KvCache* cache, Restoration* restoration, Workspace* workspace) {
   const int64_t q_dim = int64_t{config.num_heads} * config.head_dim;
   const int64_t kv_dim = int64_t{config.num_kv_heads} * config.head_dim;
   float* hidden = workspace->hidden.as<float>();
@@ -73,11 +94,15 @@ void AttentionBlock(const OpContext& context, const ModelConfig& config,
     RmsNorm(context, k, weights.k_norm.as<float>(), eps, rows * config.num_kv_heads,
             config.head_dim, k);
   }
+  // Chunks are chosen by what a query looks for, not by where it stands.
+  if (restoration != nullptr) std::copy_n(q, rows * q_dim, workspace->plain_q.as<float>());
   Rope(context, q, rows, config.num_heads, config.head_dim, cos, sin);
   Rope(context, k, rows, config.num_kv_heads, config.head_dim, cos, sin);
-  AttendInPieces(context, config, layer, first_position, rows, k, v, cache, workspace);
+  KAKEYA_RETURN_IF_ERROR(AttendInPieces(context, config, layer, first_position, rows, k, v, cache,
+                                        restoration, workspace));
   MatMul(context, workspace->context.as<float>(), rows, weights.o, normed);
   AddInPlace(context, hidden, normed, int64_t{rows} * config.hidden_size);
+  return OkStatus();
 }
 
 }  // namespace kakeya

@@ -13,11 +13,11 @@
 namespace kakeya {
 
 // workspace->hidden (rows, hidden_size) += o(attention(norm(hidden))) for the rows at
-// first_position and on, whose keys and values go into the cache's open stage. REQUIRES: as
-// Forward.
-void AttentionBlock(const OpContext& context, const ModelConfig& config,
-                    const LayerWeights& weights, int layer, int64_t first_position, int rows,
-                    KvCache* cache, Workspace* workspace);
+// first_position and on, whose keys and values go into the cache's open stage. Errors and
+// REQUIRES: as Forward.
+Status AttentionBlock(const OpContext& context, const ModelConfig& config,
+                      const LayerWeights& weights, int layer, int64_t first_position, int rows,
+                      KvCache* cache, Restoration* restoration, Workspace* workspace);
 
 }  // namespace kakeya
 

@@ -1,31 +1,13 @@
 #include "model/forward.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "model/attention.h"
+#include "model/feed_forward.h"
 #include "model/rope.h"
 
 namespace kakeya {
-namespace {
-
-// Position-wise half of a layer: hidden += down(silu(gate(x)) * up(x)), x = norm(hidden).
-void FeedForward(const OpContext& context, const ModelConfig& config, const LayerWeights& layer,
-                 int rows, Workspace* w) {
-  float* hidden = w->hidden.as<float>();
-  float* normed = w->normed.as<float>();
-  float* gate = w->gate.as<float>();
-  float* up = w->up.as<float>();
-  const int dim = config.hidden_size;
-  RmsNorm(context, hidden, layer.mlp_norm.as<float>(), config.rms_norm_eps, rows, dim, normed);
-  MatMul(context, normed, rows, layer.gate, gate);
-  MatMul(context, normed, rows, layer.up, up);
-  SwiGlu(context, gate, up, int64_t{rows} * config.intermediate_size, gate);
-  MatMul(context, gate, rows, layer.down, normed);
-  AddInPlace(context, hidden, normed, int64_t{rows} * dim);
-}
-
-}  // namespace
-
 Result<Model> Model::Load(const std::string& dir, MemoryBudget* budget, ThreadPool* pool,
                           const LoadProgress& progress) {
   Model model;
@@ -35,16 +17,21 @@ Result<Model> Model::Load(const std::string& dir, MemoryBudget* budget, ThreadPo
   return model;
 }
 
-Result<Workspace> Workspace::Create(const ModelConfig& config, int64_t rows, MemoryBudget* budget) {
+Result<Workspace> Workspace::Create(const ModelConfig& config, int64_t rows, bool restored,
+                                    MemoryBudget* budget) {
   assert(rows >= 1);
   const int64_t q_dim = int64_t{config.num_heads} * config.head_dim;
   const int64_t kv_dim = int64_t{config.num_kv_heads} * config.head_dim;
   Workspace w;
   w.rows = rows;
-  const auto allocate = [&](MemoryTag tag, int64_t row_elements, Buffer* out) -> Status {
-    const size_t bytes = static_cast<size_t>(rows * row_elements) * sizeof(float);
+  const auto allocate_rows = [&](MemoryTag tag, int64_t count, int64_t row_elements,
+                                 Buffer* out) -> Status {
+    const size_t bytes = static_cast<size_t>(count * row_elements) * sizeof(float);
     KAKEYA_ASSIGN_OR_RETURN(*out, budget->Allocate(tag, bytes, "activations"));
     return OkStatus();
+  };
+  const auto allocate = [&](MemoryTag tag, int64_t row_elements, Buffer* out) {
+    return allocate_rows(tag, rows, row_elements, out);
   };
   constexpr MemoryTag kScratch = MemoryTag::kScratch;
   KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.hidden_size, &w.hidden));
@@ -57,11 +44,18 @@ Result<Workspace> Workspace::Create(const ModelConfig& config, int64_t rows, Mem
   KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.intermediate_size, &w.up));
   KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.head_dim / 2, &w.cos));
   KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.head_dim / 2, &w.sin));
+  if (restored) {
+    const int64_t piece = std::min<int64_t>(rows, kStaging);
+    const int64_t state = config.num_heads * AttentionStateFloats(config.head_dim);
+    KAKEYA_RETURN_IF_ERROR(allocate(kScratch, q_dim, &w.plain_q));
+    KAKEYA_RETURN_IF_ERROR(allocate_rows(kScratch, piece, q_dim, &w.far_q));
+    KAKEYA_RETURN_IF_ERROR(allocate_rows(kScratch, piece, state, &w.attention_state));
+  }
   return w;
 }
 
-void Forward(const OpContext& context, const Model& model, std::span<const int32_t> ids,
-             KvCache* cache, Workspace* workspace) {
+Status Forward(const OpContext& context, const Model& model, std::span<const int32_t> ids,
+               KvCache* cache, Restoration* restoration, Workspace* workspace) {
   assert(cache->staged() == static_cast<int64_t>(ids.size()));
   assert(static_cast<int64_t>(ids.size()) <= workspace->rows);
   const ModelConfig& config = model.config;
@@ -72,12 +66,14 @@ void Forward(const OpContext& context, const Model& model, std::span<const int32
              workspace->sin.as<float>());
   for (int layer = 0; layer < config.num_layers; ++layer) {
     const LayerWeights& weights = model.weights.layers[layer];
-    AttentionBlock(context, config, weights, layer, first_position, rows, cache, workspace);
-    FeedForward(context, config, weights, rows, workspace);
+    KAKEYA_RETURN_IF_ERROR(AttentionBlock(context, config, weights, layer, first_position, rows,
+                                          cache, restoration, workspace));
+    FeedForwardBlock(context, config, weights, rows, workspace);
   }
   float* hidden = workspace->hidden.as<float>();
   RmsNorm(context, hidden, model.weights.final_norm.as<float>(), config.rms_norm_eps, rows,
           config.hidden_size, hidden);
+  return OkStatus();
 }
 
 void Logits(const OpContext& context, const Model& model, const Workspace& workspace,

@@ -18,6 +18,7 @@
 #include "base/status.h"
 #include "cache/kv_cache.h"
 #include "model/config.h"
+#include "model/restoration.h"
 #include "model/weights.h"
 
 namespace kakeya {
@@ -36,7 +37,9 @@ struct Model {
 // Activations of one block of at most `rows` tokens, allocated once and reused in every layer.
 struct Workspace {
   // Errors: ResourceExhausted.
-  static Result<Workspace> Create(const ModelConfig& config, int64_t rows, MemoryBudget* budget);
+  // `restored`: with what attention to restored chunks needs on top.
+  static Result<Workspace> Create(const ModelConfig& config, int64_t rows, bool restored,
+                                  MemoryBudget* budget);
 
   int64_t rows = 0;
   Buffer hidden;  // (rows, hidden_size): the residual stream
@@ -49,14 +52,20 @@ struct Workspace {
   Buffer up;       // (rows, intermediate_size)
   Buffer cos;      // (rows, head_dim / 2)
   Buffer sin;      // (rows, head_dim / 2)
+  // Restored only:
+  Buffer plain_q;          // (rows, heads, head_dim): before the rotation
+  Buffer far_q;            // (kStaging, heads, head_dim): as far chunks see it
+  Buffer attention_state;  // (kStaging, heads, AttentionStateFloats(head_dim))
 };
 
 // Runs the tokens ids at the positions [cache->size(), cache->size() + ids.size()) and leaves their
 // final, normalised hidden states (ids.size(), hidden_size) in workspace->hidden. REQUIRES:
 // cache->staged() == ids.size() <= workspace->rows; every id in [0, vocab_size). The caller
-// commits.
-void Forward(const OpContext& context, const Model& model, std::span<const int32_t> ids,
-             KvCache* cache, Workspace* workspace);
+// commits. `restoration` is null unless the cache's policy is kRestored; its restorer has been told
+// all ids that are final, and the block is final if it has more than kStaging rows. Errors: those
+// of the restorer; the caller rolls back.
+Status Forward(const OpContext& context, const Model& model, std::span<const int32_t> ids,
+               KvCache* cache, Restoration* restoration, Workspace* workspace);
 
 // logits (rows, vocab_size) of the hidden states that Forward left, from row first_row on.
 void Logits(const OpContext& context, const Model& model, const Workspace& workspace,

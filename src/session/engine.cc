@@ -42,6 +42,10 @@ Result<std::vector<int32_t>> Engine::EncodeChat(ChatInput input) const {
   return tokenizer->EncodeSegments(rendered, {.add_special_tokens = false});
 }
 
+Result<std::unique_ptr<Restorer>> Engine::NewRestorer(MemoryBudget* /*budget*/) const {
+  return NotFound("the model has no restorer: --kv restored needs one (--restorer DIR)");
+}
+
 Status Engine::LoadText(const std::string& dir) {
   const std::string tokenizer_path = dir + "/tokenizer.json";
   std::error_code ignored;

@@ -15,11 +15,14 @@
 #include "base/memory_budget.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "cache/restorer.h"
 #include "model/forward.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace kakeya {
+
+struct RestorerModel;  // proposer/restorer_model.h
 
 struct EngineOptions {
   int threads = 0;  // 0: one per core that the process may use
@@ -27,6 +30,7 @@ struct EngineOptions {
   size_t memory_limit =
       0;  // bytes, for everything counted in budget(); 0: what the system has left
   LoadProgress progress = {};
+  std::string restorer_dir = {};  // of a trained restorer for this model; empty: none
 };
 
 class Engine {
@@ -45,6 +49,10 @@ class Engine {
   Result<std::vector<int32_t>> EncodeChat(ChatInput input) const;
   // The same errors before there is anything to say.
   Status CheckChat() const { return chat_status_; }
+  // The trained restorer's parameters; null if none was asked for.
+  const RestorerModel* restorer() const { return restorer_.get(); }
+  // A restorer for one session. Errors: NotFound without restorer(), ResourceExhausted.
+  Result<std::unique_ptr<Restorer>> NewRestorer(MemoryBudget* budget) const;
   // Token ids that end a text.
   const std::vector<int32_t>& eos() const { return model_->config.eos_token_ids; }
   OpContext context() const { return {device_, pool_.get()}; }
@@ -60,6 +68,7 @@ class Engine {
   MemoryBudget budget_;  // outlives what is allocated from it, hence before it
   std::unique_ptr<ThreadPool> pool_;
   std::optional<Model> model_;
+  std::shared_ptr<const RestorerModel> restorer_;
   std::optional<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;
   Status chat_status_;  // why there is no chat template

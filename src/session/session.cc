@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "base/checked.h"
 #include "decode/prefill.h"
 #include "format/utf8.h"
 #include "session/stop_matcher.h"
@@ -51,12 +52,35 @@ class TextStream {
   std::string text_;
 };
 
+Result<Restoration> NewRestoration(const Engine& engine, const RestoreOptions& options,
+                                   const KvShape& shape, MemoryBudget* budget) {
+  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> restorer, options.restorer
+                                                                  ? options.restorer(engine, budget)
+                                                                  : engine.NewRestorer(budget));
+  size_t bytes = options.buffer_bytes;
+  if (bytes == 0) {
+    constexpr int64_t kStreamedChunks = 8;
+    const int64_t chunks = options.chunks == kAllChunks ? kStreamedChunks : options.chunks;
+    const auto wanted = CheckedMul(
+        static_cast<uint64_t>(chunks),
+        static_cast<uint64_t>(shape.layers) * shape.kv_heads * RestoreBuffer::PageBytes(shape));
+    if (!wanted) return ResourceExhausted("restore buffer: {} chunks are too many", chunks);
+    bytes = *wanted;
+  }
+  return Restoration::Create(shape, engine.model().inv_freq, std::move(restorer), options.chunks,
+                             bytes, budget);
+}
+
 }  // namespace
 
 Status CheckOptions(const SessionOptions& options) {
   if (options.prefill_block < 1) {
     return InvalidArgument("the prefill chunk is {}, but must be at least 1",
                            options.prefill_block);
+  }
+  if (options.restore.chunks < 1) {
+    return InvalidArgument("the number of restored chunks is {}, but must be at least 1",
+                           options.restore.chunks);
   }
   return CheckPolicy(options.kv);
 }
@@ -84,7 +108,17 @@ Result<Session> Session::Create(Engine* engine, const SessionOptions& options) {
                       .dtype = options.kv_dtype.value_or(engine->model().weights.dtype)};
   auto budget = std::make_unique<MemoryBudget>(MemoryBudget::kUnlimited, &engine->budget());
   KAKEYA_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(shape, options.kv, budget.get()));
-  return Session(engine, options, std::move(budget), std::move(cache));
+  std::optional<Restoration> restoration;
+  if (options.kv.kind == KvPolicy::Kind::kRestored) {
+    KAKEYA_ASSIGN_OR_RETURN(restoration,
+                            NewRestoration(*engine, options.restore, shape, budget.get()));
+  }
+  return Session(engine, options, std::move(budget), std::move(cache), std::move(restoration));
+}
+
+Runner Session::runner() {
+  return {engine_->model(), engine_->context(), cache_, *budget_,
+          restoration_ ? &*restoration_ : nullptr};
 }
 
 Status Session::Append(std::span<const int32_t> ids) {
@@ -107,14 +141,24 @@ Status Session::CheckContext(int64_t tokens, bool generates) const {
 }
 
 int64_t Session::max_positions() const {
-  if (options_.kv.kind == KvPolicy::Kind::kFull) return engine_->model().config.max_positions;
+  if (!options_.kv.bounded()) return engine_->model().config.max_positions;
   return kMaxBoundedPositions;
 }
 
 KvUsage Session::kv_usage() const {
   return {.resident_bytes = budget_->used(MemoryTag::kKv),
           .peak_bytes = budget_->peak(MemoryTag::kKv),
-          .history_bytes = tokens_.capacity() * sizeof(int32_t)};
+          .history_bytes = tokens_.capacity() * sizeof(int32_t) +
+                           (restoration_ ? restoration_->restorer->history_bytes() : 0)};
+}
+
+RestoreUsage Session::restore_usage() const {
+  if (!restoration_) return {};
+  const RestoreStats& stats = restoration_->stats;
+  return {.chunks = stats.pages,
+          .vectors = stats.vectors,
+          .failed = stats.failed,
+          .seconds = stats.seconds};
 }
 
 Result<Generation> Session::Generate(const GenerateOptions& options) {
@@ -127,7 +171,7 @@ Result<Generation> Session::Generate(const GenerateOptions& options) {
 
   Generation out;
   out.prompt_tokens = history;
-  const Runner runner{engine_->model(), engine_->context(), cache_, *budget_};
+  const Runner runner = this->runner();
   const auto keep_going = [&](int64_t done, int64_t total) {
     if (options.on_prefill) options.on_prefill(done, total);
     return !(options.interrupted && options.interrupted());

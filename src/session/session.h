@@ -22,6 +22,7 @@
 #include "cache/kv_cache.h"
 #include "cache/restorer.h"
 #include "decode/decode_loop.h"
+#include "model/restoration.h"
 #include "session/engine.h"
 
 namespace kakeya {
@@ -33,8 +34,8 @@ using RestorerFactory =
 // What --kv restored adds to sinks and window.
 struct RestoreOptions {
   int64_t chunks = 8;  // that one query of a KV head attends to at most; kAllChunks: every one
-  // Fixed size of the buffer that holds reconstructed K/V; 0: as many chunks as one step may use in
-  // all layers (8 for kAllChunks, which streams the others through).
+  // Fixed size of the buffer that holds reconstructed K/V; 0: all that one step may attend to, in
+  // every layer (8 chunks for kAllChunks, which streams the others through).
   size_t buffer_bytes = 0;
   RestorerFactory restorer = {};  // empty: the engine's own
 };
@@ -116,6 +117,9 @@ class Session {
   // Errors: InvalidArgument (context_length_exceeded) when a history of so many tokens doesn't fit,
   // or leaves no room to generate one.
   Status CheckContext(int64_t tokens, bool generates) const;
+  // What decoding works on; for those who run blocks by themselves (eval). Valid while the session
+  // stays where it is.
+  Runner runner();
   // Of this session alone.
   KvUsage kv_usage() const;
   RestoreUsage restore_usage() const;
@@ -124,13 +128,18 @@ class Session {
 
  private:
   Session(Engine* engine, const SessionOptions& options, std::unique_ptr<MemoryBudget> budget,
-          KvCache cache)
-      : engine_(engine), options_(options), budget_(std::move(budget)), cache_(std::move(cache)) {}
+          KvCache cache, std::optional<Restoration> restoration)
+      : engine_(engine),
+        options_(options),
+        budget_(std::move(budget)),
+        cache_(std::move(cache)),
+        restoration_(std::move(restoration)) {}
 
   Engine* engine_;
   SessionOptions options_;
   std::unique_ptr<MemoryBudget> budget_;  // outlives the cache, hence before it
   KvCache cache_;
+  std::optional<Restoration> restoration_;  // kRestored only
   std::vector<int32_t> tokens_;
 };
 

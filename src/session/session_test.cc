@@ -41,15 +41,17 @@ std::vector<float> AllLogits(Engine* engine, const KvPolicy& policy, DType dtype
       {config.num_layers, config.num_kv_heads, config.head_dim, dtype}, policy, &engine->budget());
   EXPECT_TRUE(cache.ok()) << cache.status().message();
   const int64_t total = static_cast<int64_t>(ids.size());
-  Result<Workspace> workspace = Workspace::Create(config, total, &engine->budget());
+  Result<Workspace> workspace =
+      Workspace::Create(config, total, /*restored=*/false, &engine->budget());
   EXPECT_TRUE(workspace.ok());
   std::vector<float> logits(total * config.vocab_size);
   for (int64_t done = 0, i = 0; done < total; ++i) {
     const int64_t wanted = pieces[std::min<size_t>(i, pieces.size() - 1)];
     const int64_t n = std::min(wanted, total - done);
     EXPECT_TRUE(cache->Stage(n).ok());
-    Forward(engine->context(), engine->model(), std::span(ids).subspan(done, n), &*cache,
-            &*workspace);
+    EXPECT_TRUE(Forward(engine->context(), engine->model(), std::span(ids).subspan(done, n),
+                        &*cache, nullptr, &*workspace)
+                    .ok());
     cache->Commit(n);
     Logits(engine->context(), engine->model(), *workspace, 0, n,
            logits.data() + done * config.vocab_size);

@@ -1,0 +1,260 @@
+#include "model/restored_attention.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "model/rope.h"
+#include "model/visit_plan.h"
+
+namespace kakeya {
+namespace {
+
+// A page of the buffer that this round has to fill.
+struct FreshPage {
+  PageKey key;
+  RestoreBuffer::Page page;
+  ChunkRope::Tables rope;
+};
+
+// The visits of all KV heads, taken in rounds: as many restored pages at once as the buffer holds.
+class Rounds {
+ public:
+  Rounds(const OpContext& context, int layer, int head_dim, const PlanArgs& args,
+         const std::vector<std::vector<ChunkVisit>>& chosen, DType dtype, Restoration* restoration)
+      : context_(context),
+        layer_(layer),
+        head_dim_(head_dim),
+        dtype_(dtype),
+        args_(args),
+        restoration_(*restoration),
+        done_(chosen.size()) {
+    for (size_t head = 0; head < chosen.size(); ++head) {
+      plans_.push_back(PlanVisits(args, static_cast<int>(head), chosen[head]));
+    }
+  }
+
+  bool AnyFar() const {
+    return std::any_of(plans_.begin(), plans_.end(), [](const std::vector<PlannedVisit>& plan) {
+      return std::any_of(plan.begin(), plan.end(),
+                         [](const PlannedVisit& planned) { return planned.visit.far; });
+    });
+  }
+
+  // visits[h] = the next visits of KV head h, their pages made. False when nothing is left.
+  bool Next(std::vector<std::vector<PageVisit>>* visits) {
+    const int64_t quota = restoration_.buffer.entries() / static_cast<int64_t>(plans_.size());
+    restoration_.buffer.BeginRound();
+    std::vector<FreshPage> fresh;
+    std::vector<std::vector<RestoreBuffer::Page>> pages(plans_.size());
+    for (size_t head = 0; head < plans_.size(); ++head) {
+      TakePages(static_cast<int>(head), quota, &pages[head], &fresh);
+    }
+    Fill(fresh);
+    bool any = false;
+    for (size_t head = 0; head < plans_.size(); ++head) {
+      (*visits)[head].clear();
+      for (const RestoreBuffer::Page& page : pages[head]) {
+        any = true;
+        Resolve(plans_[head][done_[head]++], page, static_cast<int>(head), &(*visits)[head]);
+      }
+    }
+    return any;
+  }
+
+ private:
+  // One page per visit that this round takes; an empty one where the visit is exact.
+  void TakePages(int head, int64_t quota, std::vector<RestoreBuffer::Page>* pages,
+                 std::vector<FreshPage>* fresh) {
+    int64_t restored = 0;
+    for (size_t i = done_[head]; i < plans_[head].size(); ++i) {
+      RestoreBuffer::Page page;
+      if (plans_[head][i].restored) {
+        // The rotary tables of a round must all stay valid, too.
+        if (++restored > quota || fresh->size() >= ChunkRope::kEntries) return;
+        const PageVisit& visit = plans_[head][i].visit;
+        const PageKey key{layer_, head, ChunkOf(visit.first_position), visit.far};
+        page = restoration_.buffer.Get(key);
+        if (page.fresh) fresh->push_back({key, page, restoration_.rope.Of(RotationChunk(key))});
+      }
+      pages->push_back(page);
+    }
+  }
+
+  // Far pages stand at the beginning, and their queries at max_distance; the chunks that hold sinks
+  // stand near the beginning anyway, and keep the positions that their sinks have.
+  int64_t RotationChunk(const PageKey& key) const {
+    return key.far && key.chunk >= SinkChunks(args_.policy) ? 0 : key.chunk;
+  }
+
+  void Fill(const std::vector<FreshPage>& fresh) {
+    if (fresh.empty()) return;
+    const auto start = std::chrono::steady_clock::now();
+    ParallelFor(context_.pool, static_cast<int64_t>(fresh.size()),
+                [&](int64_t i) { Reconstruct(fresh[i]); });
+    RestoreStats& stats = restoration_.stats;
+    for (const FreshPage& page : fresh) {
+      ++stats.pages;
+      stats.vectors += int64_t{2} * kChunk;
+      stats.failed += *page.page.failed ? 1 : 0;
+    }
+    const auto end = std::chrono::steady_clock::now();
+    stats.seconds += std::chrono::duration<double>(end - start).count();
+  }
+
+  // Runs on any thread.
+  void Reconstruct(const FreshPage& fresh) const {
+    const int64_t elements = int64_t{kChunk} * head_dim_;
+    alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> k;
+    alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> v;
+    restoration_.restorer->Restore(layer_, fresh.key.kv_head, fresh.key.chunk, k.data(), v.data());
+    const auto finite = [&](const float* values) {
+      return std::all_of(values, values + elements, [](float x) { return std::isfinite(x); });
+    };
+    *fresh.page.failed = !finite(k.data()) || !finite(v.data());
+    if (*fresh.page.failed) return;
+    const OpContext here{.device = context_.device, .pool = nullptr};
+    Rope(here, k.data(), kChunk, 1, head_dim_, fresh.rope.cos, fresh.rope.sin);
+    StoreKv(here, k.data(), v.data(), kChunk, 1, head_dim_, dtype_, fresh.page.data, 0);
+    CopySinks(fresh);
+  }
+
+  // The sinks stay exact, also within a restored chunk.
+  void CopySinks(const FreshPage& fresh) const {
+    const int64_t sinks = std::min<int64_t>(kChunk, args_.policy.sink - fresh.key.chunk * kChunk);
+    if (sinks <= 0) return;
+    const size_t element = SizeOf(dtype_);
+    const auto* from = static_cast<const std::byte*>(Exact(fresh.key.chunk, fresh.key.kv_head));
+    auto* to = static_cast<std::byte*>(fresh.page.data);
+    for (int d = 0; d < head_dim_; ++d) {
+      const size_t row = static_cast<size_t>(d) * kChunk * element;
+      std::memcpy(to + row, from + row, static_cast<size_t>(sinks) * element);
+    }
+    const size_t values = static_cast<size_t>(head_dim_) * kChunk * element;
+    std::memcpy(to + values, from + values, static_cast<size_t>(sinks * head_dim_) * element);
+  }
+
+  // The cache's own page of a chunk that holds sinks.
+  const void* Exact(int64_t chunk, int head) const {
+    const auto page = std::find_if(
+        args_.pages.begin(), args_.pages.end(),
+        [&](const KvPage& candidate) { return candidate.first_position == chunk * kChunk; });
+    return HeadData(*page, head, args_.head_bytes);
+  }
+
+  // A chunk that could not be reconstructed is as good as not chosen: its rows see its sinks, if it
+  // has any.
+  void Resolve(const PlannedVisit& planned, const RestoreBuffer::Page& page, int head,
+               std::vector<PageVisit>* out) const {
+    PageVisit visit = planned.visit;
+    if (planned.restored) visit.data = page.data;
+    if (planned.restored && *page.failed) {
+      if (visit.first_position >= args_.policy.sink) return;
+      visit.data = Exact(ChunkOf(visit.first_position), head);
+      visit.sink_only = true;
+    }
+    out->push_back(visit);
+  }
+
+  const OpContext& context_;
+  const int layer_;
+  const int head_dim_;
+  const DType dtype_;
+  const PlanArgs& args_;
+  Restoration& restoration_;
+  std::vector<std::vector<PlannedVisit>> plans_;  // per KV head
+  std::vector<size_t> done_;                      // of them, per KV head
+};
+
+// What each KV head's queries choose among the evicted chunks.
+Result<std::vector<std::vector<ChunkVisit>>> Choose(const OpContext& context, int layer,
+                                                    const PlanArgs& args, const float* q,
+                                                    int kv_heads, Restoration* restoration) {
+  std::vector<std::vector<ChunkVisit>> chosen(static_cast<size_t>(kv_heads));
+  std::array<int64_t, kStaging> window_begin;
+  for (int row = 0; row < args.rows; ++row) {
+    window_begin[row] = WindowBegin(args.policy, args.first_position + row);
+  }
+  const int64_t first_chunk = args.policy.sink / kChunk;  // before it are sinks alone
+  if (window_begin[args.rows - 1] <= first_chunk * kChunk) return chosen;
+  const auto start = std::chrono::steady_clock::now();
+  KAKEYA_RETURN_IF_ERROR(restoration->restorer->BeginLayer(context, layer));
+  restoration->restorer->Select(
+      context,
+      {.layer = layer,
+       .q = q,
+       .rows = args.rows,
+       .first_position = args.first_position,
+       .first_chunk = first_chunk,
+       .window_begin = {window_begin.data(), static_cast<size_t>(args.rows)},
+       .max_chunks = restoration->chunks},
+      chosen);
+  const auto end = std::chrono::steady_clock::now();
+  restoration->stats.seconds += std::chrono::duration<double>(end - start).count();
+  return chosen;
+}
+
+// The queries as far pages see them: all at max_distance.
+void RotateFar(const OpContext& context, const ModelConfig& config, int rows,
+               const PieceQueries& queries, const Restoration& restoration) {
+  const size_t half = static_cast<size_t>(config.head_dim) / 2;
+  std::vector<float> cos(half);
+  std::vector<float> sin(half);
+  RopeTables(restoration.inv_freq, restoration.restorer->max_distance(), 1, cos.data(), sin.data());
+  const int64_t row = int64_t{config.num_heads} * config.head_dim;
+  std::copy_n(queries.plain, rows * row, queries.far);
+  for (int r = 0; r < rows; ++r) {
+    Rope(context, queries.far + r * row, 1, config.num_heads, config.head_dim, cos.data(),
+         sin.data());
+  }
+}
+
+}  // namespace
+
+Result<Restoration> Restoration::Create(const KvShape& shape, const std::vector<float>& inv_freq,
+                                        std::unique_ptr<Restorer> restorer, int64_t chunks,
+                                        size_t buffer_bytes, MemoryBudget* budget) {
+  KAKEYA_ASSIGN_OR_RETURN(RestoreBuffer buffer, RestoreBuffer::Create(shape, buffer_bytes, budget));
+  KAKEYA_ASSIGN_OR_RETURN(ChunkRope rope, ChunkRope::Create(inv_freq, budget));
+  return Restoration{.restorer = std::move(restorer),
+                     .chunks = chunks,
+                     .buffer = std::move(buffer),
+                     .rope = std::move(rope),
+                     .inv_freq = inv_freq};
+}
+
+Status AttendRestored(const OpContext& context, const ModelConfig& config, int layer,
+                      int64_t first_position, int rows, const PieceQueries& queries, KvCache* cache,
+                      Restoration* restoration) {
+  static_assert(kStaging <= kMaxSelectRows);
+  const PlanArgs plan{.policy = cache->policy(),
+                      .first_position = first_position,
+                      .rows = rows,
+                      .max_distance = restoration->restorer->max_distance(),
+                      .pages = cache->View(layer, first_position, rows),
+                      .head_bytes = RestoreBuffer::PageBytes(cache->shape())};
+  KAKEYA_ASSIGN_OR_RETURN(
+      const std::vector<std::vector<ChunkVisit>> chosen,
+      Choose(context, layer, plan, queries.plain, config.num_kv_heads, restoration));
+  Rounds rounds(context, layer, config.head_dim, plan, chosen, cache->shape().dtype, restoration);
+  if (rounds.AnyFar()) RotateFar(context, config, rows, queries, *restoration);
+  const VisitArgs args{.q = queries.rotated,
+                       .q_far = queries.far,
+                       .rows = rows,
+                       .heads = config.num_heads,
+                       .kv_heads = config.num_kv_heads,
+                       .head_dim = config.head_dim,
+                       .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
+                       .kv_dtype = cache->shape().dtype,
+                       .first_position = first_position,
+                       .sink = cache->policy().sink};
+  BeginVisits(args, queries.state);
+  std::vector<std::vector<PageVisit>> visits(chosen.size());
+  while (rounds.Next(&visits)) AttendVisits(context, args, visits, queries.state);
+  FinishVisits(context, args, queries.state, queries.out);
+  return OkStatus();
+}
+
+}  // namespace kakeya
