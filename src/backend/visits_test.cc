@@ -1,0 +1,179 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "backend/ops.h"
+#include "backend/ops_test_util.h"
+
+namespace kakeya {
+namespace {
+
+using test::AllPools;
+using test::BitEqual;
+using test::ForEachTarget;
+using test::RandomFloats;
+using test::ToStored;
+
+constexpr int kChunks = 9;
+
+struct Shape {
+  int heads;
+  int kv_heads;
+  int head_dim;
+  DType dtype;
+};
+const Shape kShapes[] = {
+    {4, 2, 64, DType::kBF16}, {3, 1, 24, DType::kF16}, {2, 2, 16, DType::kF32}};
+
+// Random pages of every KV head and chunk, queries, and who visits what.
+struct Case {
+  Shape shape;
+  int rows;
+  int64_t first_position;
+  int64_t sink;
+  std::vector<float> q = {};
+  std::vector<float> q_far = {};
+  std::vector<std::vector<float>> values = {};     // of page (kv_head, chunk), as stored
+  std::vector<std::vector<std::byte>> pages = {};  // the same in the stored type
+  std::vector<std::vector<PageVisit>> visits = {};
+
+  size_t PageIndex(int kv_head, int64_t chunk) const { return kv_head * kChunks + chunk; }
+  VisitArgs Args(int row, int count) const {
+    const int64_t offset = int64_t{row} * shape.heads * shape.head_dim;
+    return {.q = q.data() + offset,
+            .q_far = q_far.data() + offset,
+            .rows = count,
+            .heads = shape.heads,
+            .kv_heads = shape.kv_heads,
+            .head_dim = shape.head_dim,
+            .scale = 0.3f,
+            .kv_dtype = shape.dtype,
+            .first_position = first_position + row,
+            .sink = sink};
+  }
+};
+
+Case MakeCase(const Shape& shape, int rows, std::mt19937* rng) {
+  Case c{.shape = shape, .rows = rows, .first_position = 64 * (kChunks - 1) + 5, .sink = 4};
+  c.first_position = std::min<int64_t>(c.first_position, 64 * kChunks - rows);
+  const int64_t n = int64_t{rows} * shape.heads * shape.head_dim;
+  c.q = RandomFloats(n, rng);
+  c.q_far = RandomFloats(n, rng);
+  c.visits.resize(shape.kv_heads);
+  const uint64_t all = rows == 64 ? ~uint64_t{0} : (uint64_t{1} << rows) - 1;
+  for (int head = 0; head < shape.kv_heads; ++head) {
+    for (int64_t chunk = 0; chunk < kChunks; ++chunk) {
+      std::vector<float> values = RandomFloats(PageElements(1, shape.head_dim), rng);
+      c.pages.push_back(ToStored(shape.dtype, values));
+      for (size_t i = 0; i < values.size(); ++i) {
+        values[i] = numerics::Load(shape.dtype, c.pages.back().data(), static_cast<int64_t>(i));
+      }
+      c.values.push_back(std::move(values));
+    }
+    // Chunk 0 as sinks for some rows, whole and far for others; then random subsets; the rows' own
+    // chunk last.
+    const auto visit = [&](int64_t chunk, uint64_t visitors, bool sink_only, bool far) {
+      c.visits[head].push_back({.first_position = chunk * kChunk,
+                                .data = c.pages[c.PageIndex(head, chunk)].data(),
+                                .rows = visitors & all,
+                                .sink_only = sink_only,
+                                .far = far});
+    };
+    const uint64_t mask = ((*rng)() << 8) ^ (uint64_t{(*rng)()} << 32) ^ (*rng)();
+    visit(0, mask, true, false);
+    visit(0, ~mask, false, true);
+    for (int64_t chunk = 1; chunk + 1 < kChunks; ++chunk) {
+      const uint64_t some = (uint64_t{(*rng)()} << 32) ^ (*rng)();
+      visit(chunk, some, false, false);
+      if (chunk % 2 == 0) visit(chunk, ~some, false, true);
+    }
+    visit(kChunks - 1, all, false, false);
+  }
+  return c;
+}
+
+// Rows [row, row + count) in rounds of at most `round` visits per KV head.
+std::vector<float> Attend(const OpContext& context, const Case& c, int row, int count,
+                          size_t round) {
+  const VisitArgs args = c.Args(row, count);
+  std::vector<float> state(count * c.shape.heads * AttentionStateFloats(c.shape.head_dim), NAN);
+  std::vector<float> out(int64_t{count} * c.shape.heads * c.shape.head_dim);
+  BeginVisits(args, state.data());
+  for (size_t done = 0; done < c.visits[0].size(); done += round) {
+    std::vector<std::vector<PageVisit>> part(c.visits.size());
+    for (size_t head = 0; head < part.size(); ++head) {
+      for (size_t i = done; i < std::min(done + round, c.visits[head].size()); ++i) {
+        part[head].push_back(c.visits[head][i]);
+        part[head].back().rows >>= row;
+      }
+    }
+    AttendVisits(context, args, part, state.data());
+  }
+  FinishVisits(context, args, state.data(), out.data());
+  return out;
+}
+
+TEST(Visits, ReferenceAgreesWithANaiveSoftmax) {
+  std::mt19937 rng(1);
+  for (const Shape& shape : kShapes) {
+    const Case c = MakeCase(shape, 40, &rng);
+    const std::vector<float> out = Attend({Device::kRef, nullptr}, c, 0, c.rows, 100);
+    for (int query = 0; query < c.rows * shape.heads; ++query) {
+      const int row = query / shape.heads;
+      const int kv_head = query % shape.heads / (shape.heads / shape.kv_heads);
+      std::vector<double> sums(shape.head_dim, 0);
+      double total = 0;
+      for (const PageVisit& visit : c.visits[kv_head]) {
+        if ((visit.rows >> row & 1) == 0) continue;
+        const std::vector<float>& page =
+            c.values[c.PageIndex(kv_head, visit.first_position / kChunk)];
+        const float* q = (visit.far ? c.q_far : c.q).data() + int64_t{query} * shape.head_dim;
+        for (int slot = 0; slot < kChunk; ++slot) {
+          const int64_t position = visit.first_position + slot;
+          if (position > c.first_position + row) continue;
+          if (visit.sink_only && position >= c.sink) continue;
+          double score = 0;
+          for (int d = 0; d < shape.head_dim; ++d) score += q[d] * page[d * kChunk + slot];
+          const double weight = std::exp(score * 0.3);
+          total += weight;
+          for (int d = 0; d < shape.head_dim; ++d) {
+            sums[d] += weight * page[(kChunk + slot) * shape.head_dim + d];
+          }
+        }
+      }
+      for (int d = 0; d < shape.head_dim; ++d) {
+        ASSERT_NEAR(sums[d] / total, out[query * shape.head_dim + d], 3e-6);
+      }
+    }
+  }
+}
+
+TEST(Visits, EqualsReferenceOnEveryTargetThreadCountRoundAndCutOfRows) {
+  std::mt19937 rng(2);
+  for (const Shape& shape : kShapes) {
+    for (const int rows : {1, 7, 64}) {
+      const Case c = MakeCase(shape, rows, &rng);
+      const std::vector<float> expected = Attend({Device::kRef, nullptr}, c, 0, rows, 100);
+      const int64_t width = int64_t{shape.heads} * shape.head_dim;
+      ForEachTarget([&](const char* target) {
+        for (ThreadPool* pool : {AllPools()[0], AllPools()[1], AllPools()[3]}) {
+          for (const size_t round : {1, 3, 100}) {
+            const std::vector<float> out = Attend({Device::kCpu, pool}, c, 0, rows, round);
+            ASSERT_TRUE(BitEqual(expected.data(), out.data(), out.size())) << target;
+          }
+        }
+        for (int row = 0; row < rows; row += 5) {
+          const int count = std::min(5, rows - row);
+          const std::vector<float> out = Attend({Device::kCpu, nullptr}, c, row, count, 2);
+          ASSERT_TRUE(BitEqual(expected.data() + row * width, out.data(), out.size())) << target;
+        }
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace kakeya
