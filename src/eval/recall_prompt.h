@@ -27,6 +27,8 @@ enum class RecallTask {
   kChat,           // a fact told early in a long chat
 };
 inline constexpr int kRecallTasks = 8;
+// The longest prompt that is made.
+inline constexpr int64_t kMaxPromptTokens = int64_t{1} << 21;
 // "single", "look-alikes", "other-words", "four-values", "four-questions", "chain", "json", "chat".
 const char* NameOf(RecallTask task);
 
@@ -38,7 +40,9 @@ struct TokenRange {
 
 // One question and what a right answer says: every one of `expected`, in this order.
 struct RecallTurn {
-  std::vector<int32_t> ids;  // appended to what stands so far; ends where the answer begins
+  // Appended to what stands so far; ends where the answer begins. Before a later turn, only the
+  // first line of what the model generated stays, without its line break.
+  std::vector<int32_t> ids;
   std::vector<std::string> expected;  // e.g. {"48213"}
   // The same when the proposer's history holds edited_context instead. Empty: this task has none.
   std::vector<std::string> edited_expected;
@@ -51,13 +55,17 @@ struct RecallPrompt {
   // The context with the values in the needles edited and nothing else; of the same length. Empty:
   // this task has no counterfactual.
   std::vector<int32_t> edited_context;
-  double depth = 0;  // where the (first) needle stands: 0 begin, 1 end; as asked
+  double depth = 0;  // where the first needle begins: 0 begin, 1 end
 };
 
 struct RecallPromptSpec {
   RecallTask task = RecallTask::kSingle;
-  int64_t length = 1024;     // tokens of context and first question together, hit within 2 %
-  double depth = 0.5;        // wanted depth of the (first) needle, hit within 64 tokens
+  // Tokens of context and first question together, hit within 2 %; the lines of kJson allow only
+  // 16 tokens where that is more.
+  int64_t length = 1024;
+  // Wanted depth of the (first) needle, hit within 64 tokens; less deep where min_distance or the
+  // needles after it need the room.
+  double depth = 0.5;
   uint64_t seed = 0;         // of this prompt; the same spec and haystack give the same prompt
   int64_t min_distance = 0;  // tokens between the last needle's end and the question, at least
 };

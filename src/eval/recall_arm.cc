@@ -1,0 +1,65 @@
+#include "eval/recall_arm.h"
+
+#include <array>
+
+#include "eval/name_list.h"
+
+namespace kakeya {
+namespace {
+
+struct ArmInfo {
+  const char* name;
+  ArmRole role;
+  bool restores;
+  const char* meaning;
+};
+
+// Indexed by RecallArm.
+constexpr std::array<ArmInfo, kRecallArms> kInfo = {{
+    {"oracle", ArmRole::kMustRecall, false,
+     "The same model with the keys and values of every position."},
+    {"restored", ArmRole::kMustRecall, true,
+     "Sinks and window exact, evicted chunks reconstructed from their token ids: the claim."},
+    {"window", ArmRole::kMustFail, false,
+     "Sinks and window exact, nothing restored: what the bounded memory can do by itself."},
+    {"foreign", ArmRole::kMustFail, true,
+     "Restored, but the proposer is told another text that holds another needle."},
+    {"untrained", ArmRole::kMustFail, true,
+     "Restored by a proposer of the same shape with random parameters."},
+    {"shuffled", ArmRole::kMustFail, true,
+     "Restored, but the evicted token ids are shuffled before the proposer sees them."},
+    {"without-needle", ArmRole::kMustFail, true,
+     "Restored, but no chunk whose codes depend on a token of the needle may be chosen."},
+    {"counterfactual", ArmRole::kMustRecall, true,
+     "Restored, but the value is edited in the proposer's ids alone; right is the edited value, "
+     "which the verifier has never read."},
+    {"only-needle", ArmRole::kReported, true,
+     "Restored, but only the chunks that hold the needle may be chosen."},
+    {"reinsert", ArmRole::kReported, false,
+     "No learning: the best chunks by BM25 over the token ids, as many as a query of `restored` "
+     "may "
+     "choose, are put back in front of the window as text and read with full K/V."},
+    {"self", ArmRole::kReported, true,
+     "No learning: the verifier itself, run on each chunk and the one before it, is the restorer."},
+}};
+
+const ArmInfo& InfoOf(RecallArm arm) { return kInfo[static_cast<size_t>(arm)]; }
+
+}  // namespace
+
+const char* NameOf(RecallArm arm) { return InfoOf(arm).name; }
+const char* Meaning(RecallArm arm) { return InfoOf(arm).meaning; }
+ArmRole RoleOf(RecallArm arm) { return InfoOf(arm).role; }
+bool Restores(RecallArm arm) { return InfoOf(arm).restores; }
+
+std::vector<RecallArm> AllArms() {
+  std::vector<RecallArm> arms;
+  for (int i = 0; i < kRecallArms; ++i) arms.push_back(static_cast<RecallArm>(i));
+  return arms;
+}
+
+Result<std::vector<RecallArm>> ParseArms(std::string_view list) {
+  return ParseNameList<RecallArm>(list, AllArms(), "arm");
+}
+
+}  // namespace kakeya

@@ -1,0 +1,27 @@
+#include "eval/recall_coupon.h"
+
+#include <algorithm>
+
+namespace kakeya {
+
+bool HoldsCoupon(const KvPolicy& policy, int64_t position, std::span<const KvPage> pages) {
+  const int64_t begin = WindowBegin(policy, position);
+  const int64_t sinks = SinkChunks(policy) * kChunk;
+  const bool evicted = std::any_of(pages.begin(), pages.end(), [&](const KvPage& page) {
+    return page.first_position < begin && page.first_position >= sinks;
+  });
+  const int64_t allowed = SinkChunks(policy) + WindowChunks(policy);
+  return evicted || static_cast<int64_t>(pages.size()) > allowed;
+}
+
+std::vector<int> CouponLayers(KvCache* cache) {
+  std::vector<int> layers;
+  if (!cache->policy().bounded() || cache->size() == 0) return layers;
+  const int64_t last = cache->size() - 1;
+  for (int layer = 0; layer < cache->shape().layers; ++layer) {
+    if (HoldsCoupon(cache->policy(), last, cache->View(layer, last, 1))) layers.push_back(layer);
+  }
+  return layers;
+}
+
+}  // namespace kakeya

@@ -1,0 +1,63 @@
+#include "eval/recall_edit.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "cache/window.h"
+#include "eval/recall_random.h"
+
+namespace kakeya {
+
+std::vector<uint8_t> ChunksOf(const std::vector<TokenRange>& ranges, int following,
+                              int64_t tokens) {
+  const int64_t chunks = (tokens + kChunk - 1) / kChunk;
+  std::vector<uint8_t> named(chunks);
+  for (const TokenRange& range : ranges) {
+    if (range.end <= range.begin) continue;
+    const int64_t last = std::min(ChunkOf(range.end - 1) + following, chunks - 1);
+    for (int64_t c = ChunkOf(range.begin); c <= last; ++c) named[c] = 1;
+  }
+  return named;
+}
+
+std::vector<int32_t> FitTo(std::span<const int32_t> ids, size_t size) {
+  assert(!ids.empty());
+  std::vector<int32_t> out(size);
+  for (size_t i = 0; i < size; ++i) out[i] = ids[i % ids.size()];
+  return out;
+}
+
+std::vector<int32_t> Shuffled(std::span<const int32_t> ids, uint64_t seed) {
+  std::vector<int32_t> out(ids.begin(), ids.end());
+  RecallRandom(seed).Shuffle(&out);
+  return out;
+}
+
+HistoryEdit EditFor(RecallArm arm, const EditInputs& inputs) {
+  const RecallPrompt& prompt = inputs.prompt;
+  HistoryEdit edit;
+  switch (arm) {
+    case RecallArm::kForeign:
+      edit.ids = FitTo(inputs.foreign, prompt.context.size());
+      break;
+    case RecallArm::kShuffled:
+      edit.ids = Shuffled(prompt.context, inputs.seed);
+      break;
+    case RecallArm::kCounterfactual:
+      assert(prompt.edited_context.size() == prompt.context.size());
+      edit.ids = prompt.edited_context;
+      break;
+    case RecallArm::kWithoutNeedle:
+      edit.excluded = ChunksOf(prompt.needles, inputs.proposer_layers, inputs.total_tokens);
+      break;
+    case RecallArm::kOnlyNeedle:
+      edit.excluded = ChunksOf(prompt.needles, 0, inputs.total_tokens);
+      for (uint8_t& excluded : edit.excluded) excluded = excluded == 0 ? 1 : 0;
+      break;
+    default:
+      break;
+  }
+  return edit;
+}
+
+}  // namespace kakeya

@@ -1,0 +1,230 @@
+#include "eval/recall_layout.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+namespace kakeya {
+namespace {
+
+constexpr int kRounds = 12;
+constexpr int64_t kReach = 40;       // tokens that a cut may move to meet the end of a sentence
+constexpr int64_t kJsonLine = 16;    // a line of an object, about: its length moves in such steps
+constexpr int64_t kDepthBound = 64;  // tokens between the wanted and the real depth
+
+// What is moved from round to round, in tokens of filler.
+struct Aim {
+  int64_t filler = 0;   // all of it
+  int64_t first = 0;    // before the first needle
+  int64_t reserve = 0;  // behind the last needle, at least
+};
+
+// Where the pieces meet, as drawn once for a prompt; ascending fractions.
+struct Scatter {
+  std::vector<double> needles;  // of the room that needles after the first share
+  std::vector<double> others;   // of the whole filler
+};
+
+std::vector<double> Ascending(size_t n, RecallRandom* random) {
+  std::vector<double> fractions(n);
+  for (double& fraction : fractions) fraction = random->Fraction();
+  std::sort(fractions.begin(), fractions.end());
+  return fractions;
+}
+
+int64_t Share(double fraction, int64_t of) {
+  return static_cast<int64_t>(fraction * static_cast<double>(of));
+}
+
+class Layout {
+ public:
+  Layout(const Tokenizer& tokenizer, const RecallForm& form, const Filler& filler,
+         const RecallDraft& draft, const RecallPromptSpec& spec, RecallRandom* random)
+      : tokenizer_(tokenizer),
+        form_(form),
+        filler_(filler),
+        draft_(draft),
+        spec_(spec),
+        scatter_{Ascending(draft.needles.size() - 1, random),
+                 Ascending(draft.others.size(), random)} {}
+
+  Result<RecallPrompt> Run();
+
+ private:
+  Status Place(const Aim& aim);
+  Status Measure(const ComposedPrompt& composed);
+  bool Adjust(Aim* aim) const;
+  Status AddCounterfactual(const ComposedPrompt& composed);
+  Status AddTurns();
+  Status NoRoom() const {
+    return InvalidArgument(
+        "a prompt of {} tokens leaves no room for {}: question, needles and what stands with them "
+        "take {}, and {} have to lie between",
+        spec_.length, NameOf(spec_.task), overhead_, spec_.min_distance);
+  }
+  size_t Cut(int64_t lowest, int64_t wanted, int64_t highest) const {
+    const auto offset = [&](int64_t token) {
+      return filler_.offsets[static_cast<size_t>(std::clamp<int64_t>(token, 0, filler_.tokens()))];
+    };
+    return CutNear(filler_.text, offset(lowest), offset(std::clamp(wanted, lowest, highest)),
+                   offset(highest));
+  }
+  int64_t TokenAt(size_t byte) const {
+    return std::upper_bound(filler_.offsets.begin(), filler_.offsets.end(), byte) -
+           filler_.offsets.begin() - 1;
+  }
+  const std::string& FirstQuestion() const { return draft_.questions[0].text; }
+
+  const Tokenizer& tokenizer_;
+  const RecallForm& form_;
+  const Filler& filler_;
+  const RecallDraft& draft_;
+  const RecallPromptSpec& spec_;
+  const Scatter scatter_;
+
+  int64_t overhead_ = 0;  // tokens without any filler
+  std::vector<RecallPiece> pieces_;
+  bool depth_is_free_ = false;  // the first needle could stand where it was wanted
+  RecallPrompt prompt_;
+};
+
+Result<RecallPrompt> Layout::Run() {
+  for (const RecallStatement& needle : draft_.needles) pieces_.push_back({{}, &needle});
+  for (const RecallStatement& other : draft_.others) pieces_.push_back({{}, &other});
+  KAKEYA_ASSIGN_OR_RETURN(ComposedPrompt composed, form_.Compose(pieces_, FirstQuestion(), false));
+  overhead_ = static_cast<int64_t>(composed.ids.size());
+  Aim aim{.filler = spec_.length - overhead_, .reserve = spec_.min_distance};
+  aim.first = Share(spec_.depth, aim.filler);
+  for (int round = 0; round < kRounds; ++round) {
+    KAKEYA_RETURN_IF_ERROR(Place(aim));
+    KAKEYA_ASSIGN_OR_RETURN(composed, form_.Compose(pieces_, FirstQuestion(), false));
+    KAKEYA_RETURN_IF_ERROR(Measure(composed));
+    if (Adjust(&aim)) {
+      KAKEYA_RETURN_IF_ERROR(AddTurns());
+      KAKEYA_RETURN_IF_ERROR(AddCounterfactual(composed));
+      return std::move(prompt_);
+    }
+  }
+  return NoRoom();
+}
+
+// Cuts the filler for `aim` and lines up the pieces.
+Status Layout::Place(const Aim& aim) {
+  const int64_t end = std::min(aim.filler, filler_.tokens());
+  const int64_t slack = filler_.lines ? kReach : spec_.length * 3 / 200;
+  if (end <= slack) return NoRoom();
+  const size_t text_end = Cut(end - slack, end, end);
+  const int64_t count = static_cast<int64_t>(draft_.needles.size());
+  const int64_t latest = TokenAt(text_end) - aim.reserve;  // for the last needle
+  int64_t gap = draft_.best_gap;
+  if (count > 1) gap = std::min(gap, latest / (count - 1) - 2 * kReach);
+  if (latest < 0 || gap < draft_.gap) return NoRoom();
+  const int64_t step = count > 1 ? gap + 2 * kReach : 0;
+  const int64_t first = std::clamp<int64_t>(aim.first, 0, latest - (count - 1) * step);
+  depth_is_free_ = first == aim.first;
+
+  std::vector<std::pair<size_t, const RecallStatement*>> places;
+  for (int64_t i = 0; i < count; ++i) {
+    const size_t u = static_cast<size_t>(i);
+    int64_t wanted = first + i * step;
+    if (i > 0) wanted += Share(scatter_.needles[u - 1], latest - first - (count - 1) * step);
+    const int64_t highest = std::min(wanted + kReach, latest);
+    places.emplace_back(Cut(std::max<int64_t>(wanted - kReach, 0), wanted, highest),
+                        &draft_.needles[u]);
+  }
+  for (size_t i = 0; i < draft_.others.size(); ++i) {
+    const int64_t wanted = Share(scatter_.others[i], TokenAt(text_end));
+    places.emplace_back(
+        std::min(text_end, Cut(std::max<int64_t>(wanted - kReach, 0), wanted, wanted + kReach)),
+        &draft_.others[i]);
+  }
+  std::stable_sort(places.begin(), places.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  pieces_.clear();
+  const std::string_view text = filler_.text;
+  size_t begin = 0;
+  for (const auto& [at, statement] : places) {
+    if (at > begin) pieces_.push_back({text.substr(begin, at - begin), nullptr});
+    pieces_.push_back({{}, statement});
+    begin = at;
+  }
+  if (text_end > begin) pieces_.push_back({text.substr(begin, text_end - begin), nullptr});
+  return OkStatus();
+}
+
+// Finds the needles among the tokens.
+Status Layout::Measure(const ComposedPrompt& composed) {
+  const std::vector<size_t> offsets = TokenOffsets(tokenizer_, composed.ids);
+  std::string text;
+  text.reserve(offsets.back());
+  for (const int32_t id : composed.ids) text += tokenizer_.TokenBytes(id);
+  prompt_.needles.clear();
+  for (const RecallStatement& needle : draft_.needles) {
+    const size_t at = text.find(needle.text);
+    if (at == std::string::npos || text.find(needle.text, at + 1) != std::string::npos) {
+      return Unsupported("tokenizer or chat template change the text of a needle");
+    }
+    const auto begin = std::upper_bound(offsets.begin(), offsets.end(), at) - 1;
+    const auto end = std::lower_bound(offsets.begin(), offsets.end(), at + needle.text.size());
+    prompt_.needles.push_back({begin - offsets.begin(), end - offsets.begin()});
+  }
+  prompt_.context.assign(composed.ids.begin(), composed.ids.begin() + composed.split);
+  prompt_.turns = {{{composed.ids.begin() + composed.split, composed.ids.end()}, {}, {}}};
+  return OkStatus();
+}
+
+// Whether everything measured is within its bounds; if not, `aim` is set right.
+bool Layout::Adjust(Aim* aim) const {
+  const int64_t context = static_cast<int64_t>(prompt_.context.size());
+  const int64_t total = context + static_cast<int64_t>(prompt_.turns[0].ids.size());
+  const int64_t too_long = total - spec_.length;
+  const int64_t bound = std::max(spec_.length / 50, filler_.lines ? kJsonLine : 0);
+  const int64_t too_deep = prompt_.needles[0].begin - Share(spec_.depth, context);
+  const int64_t too_near = spec_.min_distance - (context - prompt_.needles.back().end);
+  const bool length_fits = std::abs(too_long) <= bound;
+  const bool depth_fits = !depth_is_free_ || std::abs(too_deep) <= kDepthBound;
+  if (!length_fits) aim->filler -= too_long;
+  if (!depth_fits) aim->first = std::max<int64_t>(aim->first - too_deep, 0);
+  if (too_near > 0) aim->reserve += too_near;
+  return length_fits && depth_fits && too_near <= 0;
+}
+
+Status Layout::AddTurns() {
+  for (size_t i = 0; i < draft_.questions.size(); ++i) {
+    const RecallQuestion& question = draft_.questions[i];
+    if (i > 0) {
+      prompt_.turns.emplace_back();
+      KAKEYA_ASSIGN_OR_RETURN(prompt_.turns[i].ids, form_.ComposeLater(question.text));
+    }
+    prompt_.turns[i].expected = question.expected;
+    prompt_.turns[i].edited_expected = question.edited_expected;
+  }
+  prompt_.depth =
+      static_cast<double>(prompt_.needles[0].begin) / static_cast<double>(prompt_.context.size());
+  return OkStatus();
+}
+
+Status Layout::AddCounterfactual(const ComposedPrompt& composed) {
+  KAKEYA_ASSIGN_OR_RETURN(const ComposedPrompt edited,
+                          form_.Compose(pieces_, FirstQuestion(), true));
+  bool same = edited.ids.size() == composed.ids.size() && edited.split == composed.split;
+  for (size_t i = 0, needle = 0; same && i < composed.ids.size(); ++i) {
+    const int64_t at = static_cast<int64_t>(i);
+    while (needle < prompt_.needles.size() && prompt_.needles[needle].end <= at) ++needle;
+    const bool inside = needle < prompt_.needles.size() && prompt_.needles[needle].begin <= at;
+    same = inside || edited.ids[i] == composed.ids[i];
+  }
+  if (!same) return Unsupported("the tokenizer doesn't keep edited digits in their place");
+  prompt_.edited_context.assign(edited.ids.begin(), edited.ids.begin() + edited.split);
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<RecallPrompt> LayOut(const Tokenizer& tokenizer, const RecallForm& form,
+                            const Filler& filler, const RecallDraft& draft,
+                            const RecallPromptSpec& spec, RecallRandom* random) {
+  return Layout(tokenizer, form, filler, draft, spec, random).Run();
+}
+
+}  // namespace kakeya

@@ -1,0 +1,136 @@
+#include "eval/recall_lexicon.h"
+
+#include <array>
+#include <cctype>
+#include <cstdint>
+
+namespace kakeya {
+namespace {
+
+constexpr const char* kAdjectives[] = {
+    "red",          "silver",    "golden",   "hidden",  "ancient",  "broken",    "crystal",
+    "frozen",       "hollow",    "iron",     "jade",    "marble",   "noble",     "pale",
+    "quiet",        "scarlet",   "violet",   "amber",   "bronze",   "dusty",     "emerald",
+    "faded",        "humble",    "narrow",   "rusty",   "velvet",   "misty",     "western",
+    "wooden",       "vivid",     "polished", "tiny",    "urban",    "bitter",    "eager",
+    "glossy",       "nimble",    "proud",    "winding", "painted",  "magnetic",  "solar",
+    "striped",      "turquoise", "drowsy",   "granite", "mossy",    "luminous",  "crooked",
+    "regal",        "brittle",   "scented",  "tangled", "crimson",  "wandering", "gilded",
+    "northwestern", "abandoned", "sapphire", "thorny",  "feathered"};
+constexpr const char* kNouns[] = {
+    "falcon",     "harbor",   "garden",    "castle",      "lantern",  "mirror",    "temple",
+    "orchard",    "quarry",   "saddle",    "anchor",      "feather",  "glacier",   "kettle",
+    "meadow",     "ribbon",   "statue",    "umbrella",    "violin",   "barrel",    "cabin",
+    "fountain",   "pantry",   "quilt",     "depot",       "envelope", "gallery",   "kiosk",
+    "beacon",     "compass",  "goblet",    "helmet",      "oyster",   "parcel",    "trumpet",
+    "boiler",     "furnace",  "hangar",    "turbine",     "viaduct",  "bicycle",   "generator",
+    "lighthouse", "chimney",  "walrus",    "cathedral",   "bazaar",   "submarine", "almanac",
+    "carousel",   "tapestry", "windmill",  "planetarium", "sundial",  "aqueduct",  "gazebo",
+    "mandolin",   "hedgehog", "barometer", "monastery"};
+constexpr const char* kFirstNames[] = {
+    "Anna",  "Boris", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Ines",  "Jonas",
+    "Karin", "Leon",  "Maria", "Nils",  "Olga",  "Paul",  "Quinn", "Rosa", "Simon", "Tomas",
+    "Uma",   "Wendy", "Yara",  "Zane",  "Alice", "Bruno", "Daisy", "Emil"};
+constexpr const char* kSyllables[] = {"ba",  "de",   "fo",  "gu",  "ha",   "jo",   "ke",   "li",
+                                      "mu",  "na",   "po",  "ra",  "se",   "ti",   "vo",   "wa",
+                                      "zu",  "bran", "cor", "dal", "fen",  "gar",  "hol",  "jen",
+                                      "kar", "lin",  "mar", "nor", "pel",  "quin", "ran",  "tor",
+                                      "van", "wen",  "yor", "zan", "thel", "brix", "ston", "kresh"};
+constexpr const char* kCodeWords[] = {
+    "value",  "index",  "count",  "total",   "buffer", "result", "item",    "node",    "left",
+    "right",  "head",   "tail",   "size",    "offset", "length", "width",   "height",  "path",
+    "file",   "line",   "table",  "state",   "cache",  "queue",  "stack",   "option",  "level",
+    "limit",  "start",  "source", "target",  "parent", "child",  "current", "input",   "output",
+    "record", "field",  "event",  "handler", "worker", "client", "request", "session", "filter",
+    "order",  "amount", "score",  "weight",  "delta",  "batch",  "window",  "frame",   "block",
+    "chunk",  "page",   "label",  "color",   "shape",  "graph",  "leaf",    "depth"};
+
+uint32_t Crc32(std::string_view text) {
+  uint32_t crc = ~uint32_t{0};
+  for (const char c : text) {
+    crc ^= static_cast<uint8_t>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0xEDB88320u : 0);
+  }
+  return ~crc;
+}
+
+const char* Pick(std::span<const char* const> words, RecallRandom* random) {
+  return random->Pick(words);
+}
+
+std::string Capital(std::string_view text) {
+  std::string out(text);
+  if (!out.empty()) out[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(out[0])));
+  return out;
+}
+
+std::string AnyKey(KeyKind kind, RecallRandom* random) {
+  std::string key;
+  switch (kind) {
+    case KeyKind::kNoun:
+      return std::string("the ") + Pick(kAdjectives, random) + " " + Pick(kNouns, random);
+    case KeyKind::kPerson:
+      for (size_t i = 0, n = 2 + random->Below(2); i < n; ++i) key += Pick(kSyllables, random);
+      return std::string(Pick(kFirstNames, random)) + " " + Capital(key);
+    case KeyKind::kMachine:
+      for (size_t i = 0, n = 2 + random->Below(2); i < n; ++i) {
+        key += "ABCDEFGHJKLMNPQRSTUVWXYZ"[random->Below(24)];
+      }
+      key += "-";
+      for (int i = 0; i < 3; ++i) key += static_cast<char>('0' + random->Below(10));
+      return key;
+    case KeyKind::kVariable:
+      return std::string(Pick(kCodeWords, random)) + "_" + Pick(kCodeWords, random);
+    case KeyKind::kIdentifier:
+      break;
+  }
+  return AnyKey(KeyKind::kVariable, random) + "_" + Pick(kCodeWords, random);
+}
+
+void Replace(std::string* text, std::string_view what, std::string_view with) {
+  for (size_t at = 0; (at = text->find(what, at)) != std::string::npos; at += with.size()) {
+    text->replace(at, what.size(), with);
+  }
+}
+
+}  // namespace
+
+bool IsHeldOutKey(std::string_view key) {
+  std::string lower(key);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  std::string_view bare = lower;
+  if (bare.starts_with("the ")) bare.remove_prefix(4);
+  return Crc32(bare) % 8 == 0;
+}
+
+std::string MakeKey(KeyKind kind, RecallRandom* random) {
+  std::string key = AnyKey(kind, random);
+  while (!IsHeldOutKey(key)) key = AnyKey(kind, random);
+  return key;
+}
+
+std::string MakeLookAlike(std::string_view key, RecallRandom* random) {
+  const size_t space = key.rfind(' ');
+  const size_t before = key.rfind(' ', space - 1) + 1;  // 0 without an article
+  std::string other(key);
+  while (other == key || !IsHeldOutKey(other)) {
+    if (random->Below(2) == 0) {
+      other = std::string(key.substr(0, before)) + Pick(kAdjectives, random);
+      other += key.substr(space);
+    } else {
+      other = std::string(key.substr(0, space + 1)) + Pick(kNouns, random);
+    }
+  }
+  return other;
+}
+
+std::string Fill(std::string_view frame, std::string_view key, std::string_view value) {
+  std::string text(frame);
+  Replace(&text, "{k}", key);
+  Replace(&text, "{q}", key);
+  Replace(&text, "{K}", Capital(key));
+  Replace(&text, "{v}", value);
+  return text;
+}
+
+}  // namespace kakeya

@@ -1,0 +1,67 @@
+// What prompts are made of: keys and phrasings that no training data of this repository contains.
+//
+// Keys: training rejects every key whose hash IsHeldOutKey accepts, and here only those are made.
+// Phrasings: the held-out families of training/templates.py, the held-out patterns of
+// training/lexicon.py, and wordings of our own where training holds out none.
+#ifndef KAKEYA_EVAL_RECALL_LEXICON_H_
+#define KAKEYA_EVAL_RECALL_LEXICON_H_
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "eval/recall_random.h"
+
+namespace kakeya {
+
+// One key text in eight, by CRC-32 of its lower-case form without a leading "the ".
+bool IsHeldOutKey(std::string_view key);
+
+enum class KeyKind {
+  kNoun,        // "the mossy lighthouse"
+  kPerson,      // "Greta Volmarix"
+  kMachine,     // "QX-417"
+  kVariable,    // "session_offset"
+  kIdentifier,  // "session_offset_total": enough of them for a long object
+};
+// REQUIRES: nothing; every kind has held-out keys.
+std::string MakeKey(KeyKind kind, RecallRandom* random);
+// `key` (of kind kNoun) with its adjective or noun replaced: another held-out key.
+std::string MakeLookAlike(std::string_view key, RecallRandom* random);
+
+// Frames: {k} key, {K} key with a capital, {v} value, {q} the key in other words.
+struct RecallPhrasing {
+  const char* statement;
+  const char* question;
+};
+std::string Fill(std::string_view frame, std::string_view key, std::string_view value = {});
+
+std::span<const RecallPhrasing> FactPhrasings();        // one value of one key
+std::span<const RecallPhrasing> FourValuesPhrasings();  // several values of one key, asked for all
+std::span<const RecallPhrasing> OtherWordsPhrasings();  // the question says {q} for {k}
+struct ChainPhrasing {
+  const char* first;  // {k} holds the value {v}
+  const char* later;  // {k} takes what {v} holds
+  const char* question;
+};
+std::span<const ChainPhrasing> ChainPhrasings();
+std::span<const char* const> JsonQuestions();
+
+struct SynonymPair {
+  const char* said;
+  const char* asked;
+};
+// Words for the same thing, which a model must know to answer: training teaches these.
+std::span<const SynonymPair> SynonymPairs();
+
+struct ChatExchange {
+  const char* user;
+  const char* assistant;
+};
+std::span<const ChatExchange> SmallTalk();
+std::span<const char* const> Acknowledgements();  // of a fact
+std::span<const char* const> Reactions();         // to a pasted passage
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_EVAL_RECALL_LEXICON_H_

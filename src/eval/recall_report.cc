@@ -1,0 +1,43 @@
+#include "eval/recall_report.h"
+
+#include <set>
+
+namespace kakeya {
+
+RecallReport MakeReport(const Engine& engine, const RecallOptions& options,
+                        const RecallOutcome& outcome, RecallSource source) {
+  const ModelConfig& config = engine.model().config;
+  RecallReport report;
+  report.source = std::move(source);
+  report.options = options;
+  report.reach = WindowReach(config.num_layers, options.session.kv);
+  report.max_positions = config.max_positions;
+  report.rows = RowsOf(outcome.records, report.reach);
+  report.skipped = outcome.skipped;
+  report.full_kv = outcome.full_kv;
+  report.coupon_layers = CouponLayersOf(outcome.records);
+  std::set<int64_t> without_oracle;
+  for (const SkippedArm& skipped : outcome.skipped) {
+    if (skipped.task == RecallTask::kSingle && skipped.arm == RecallArm::kOracle) {
+      without_oracle.insert(skipped.length);
+    }
+  }
+  report.verdict = Judge(report.rows, options.lengths, without_oracle, report.coupon_layers);
+  return report;
+}
+
+std::string BytesText(double bytes) {
+  constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
+  size_t unit = 0;
+  while (bytes >= 999.5 && unit + 1 < std::size(kUnits)) {
+    bytes /= 1000;
+    ++unit;
+  }
+  return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 99.95 ? 0 : 1, kUnits[unit]);
+}
+
+std::string ChunksText(int64_t chunks) {
+  return chunks == kAllChunks ? "all" : std::to_string(chunks);
+}
+
+}  // namespace kakeya

@@ -1,0 +1,258 @@
+#include "eval/recall_run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+
+#include "eval/recall_eta.h"
+#include "eval/recall_random.h"
+
+namespace kakeya {
+namespace {
+
+// What is derived from a prompt beside itself (salt 0).
+constexpr uint64_t kForeignSalt = 1;
+constexpr uint64_t kShuffleSalt = 2;
+
+uint64_t SeedOf(std::initializer_list<uint64_t> parts) {
+  uint64_t seed = 0;
+  for (const uint64_t part : parts) seed = RecallRandom(seed ^ RecallRandom(part).Next()).Next();
+  return seed;
+}
+
+uint64_t PromptSeed(const RecallOptions& options, RecallTask task, int64_t length, int64_t prompt,
+                    uint64_t salt) {
+  return SeedOf({options.seed, static_cast<uint64_t>(task), static_cast<uint64_t>(length),
+                 static_cast<uint64_t>(prompt), salt});
+}
+
+// One task at one length, with the arms that can run there.
+struct Cell {
+  RecallTask task = RecallTask::kSingle;
+  int64_t length = 0;
+  std::vector<RecallArm> arms;
+};
+
+// Why an arm can't run on prompts like this one; empty when it can.
+std::string WhyNot(const Engine& engine, const RecallOptions& options, RecallArm arm,
+                   int64_t length, const RecallPrompt& prompt) {
+  if (arm == RecallArm::kCounterfactual && prompt.edited_context.empty()) {
+    return "this task has no counterfactual";
+  }
+  if (arm != RecallArm::kOracle && arm != RecallArm::kReinsert) return "";
+  const int64_t limit = engine.model().config.max_positions;
+  // Prompts of one length differ by up to 2 %.
+  int64_t tokens = TrialTokens(arm, prompt, options.session);
+  if (arm == RecallArm::kOracle) tokens = std::max(tokens, length) + length / 50;
+  if (tokens <= limit) return "";
+  return fmt::format("{} tokens with full K/V are beyond the model's context of {}", tokens, limit);
+}
+
+class Run {
+ public:
+  Run(Engine* engine, const RecallOptions& options, const RecallRestorers& restorers,
+      const PromptSource& prompts, const RecallHooks& hooks, RecallJournal* journal)
+      : engine_(engine),
+        options_(options),
+        restorers_(restorers),
+        prompts_(prompts),
+        hooks_(hooks),
+        journal_(journal) {}
+
+  Result<RecallOutcome> All() {
+    KAKEYA_RETURN_IF_ERROR(CheckArms());
+    KAKEYA_RETURN_IF_ERROR(Plan());
+    for (const Cell& cell : cells_) {
+      for (int64_t i = 0; i < options_.n; ++i) KAKEYA_RETURN_IF_ERROR(RunPrompt(cell, i));
+    }
+    Collect();
+    KAKEYA_RETURN_IF_ERROR(MeasureFullKv());
+    return std::move(outcome_);
+  }
+
+ private:
+  Status CheckArms() const {
+    for (const RecallArm arm : options_.arms) {
+      if (Restores(arm) && !restorers_.For(arm)) {
+        return InvalidArgument(
+            "arm '{}' needs a trained restorer, and the model has none (--restorer DIR); without "
+            "one run --arms oracle,window,reinsert",
+            NameOf(arm));
+      }
+    }
+    return OkStatus();
+  }
+
+  // The first prompt of every cell is made before anything runs: what can't be asked shows now.
+  Status Plan() {
+    for (const RecallTask task : options_.tasks) {
+      for (const int64_t length : options_.lengths) {
+        Result<RecallPrompt> prompt = prompts_(SpecOf(options_, task, length, 0));
+        if (!prompt.ok()) {
+          return prompt.status().WithContext(
+              fmt::format("task {} at {} tokens", NameOf(task), length));
+        }
+        Cell cell{.task = task, .length = length, .arms = {}};
+        for (const RecallArm arm : options_.arms) {
+          std::string reason = WhyNot(*engine_, options_, arm, length, *prompt);
+          if (reason.empty()) {
+            cell.arms.push_back(arm);
+          } else {
+            outcome_.skipped.push_back({task, length, arm, std::move(reason)});
+          }
+        }
+        cells_.push_back(std::move(cell));
+      }
+    }
+    for (const Cell& cell : cells_) {
+      for (const RecallArm arm : cell.arms) {
+        for (int64_t i = 0; i < options_.n; ++i) {
+          const RecallKey key{cell.task, cell.length, arm, i};
+          ++total_;
+          if (journal_->has(key)) {
+            ++done_;
+          } else {
+            eta_.Plan(arm, cell.length);
+          }
+        }
+      }
+    }
+    return OkStatus();
+  }
+
+  bool Wants(const Cell& cell, RecallArm arm, int64_t i) const {
+    const bool runs = std::find(cell.arms.begin(), cell.arms.end(), arm) != cell.arms.end();
+    return runs && !journal_->has({cell.task, cell.length, arm, i});
+  }
+
+  // Another text with another needle at the same depth, whose answer differs.
+  Result<std::vector<int32_t>> ForeignContext(const Cell& cell, int64_t i,
+                                              const RecallPrompt& prompt) const {
+    for (uint64_t attempt = 0;; ++attempt) {
+      RecallPromptSpec spec = SpecOf(options_, cell.task, cell.length, i);
+      spec.seed = PromptSeed(options_, cell.task, cell.length, i, kForeignSalt + (attempt << 8));
+      KAKEYA_ASSIGN_OR_RETURN(RecallPrompt foreign, prompts_(spec));
+      bool same = false;
+      for (size_t t = 0; t < prompt.turns.size() && t < foreign.turns.size(); ++t) {
+        same = same || prompt.turns[t].expected == foreign.turns[t].expected;
+      }
+      if (!same || attempt == 8) return std::move(foreign.context);
+    }
+  }
+
+  Status RunPrompt(const Cell& cell, int64_t i) {
+    const auto wanted = [&](RecallArm arm) { return Wants(cell, arm, i); };
+    if (std::none_of(cell.arms.begin(), cell.arms.end(), wanted)) return OkStatus();
+    KAKEYA_ASSIGN_OR_RETURN(const RecallPrompt prompt,
+                            prompts_(SpecOf(options_, cell.task, cell.length, i)));
+    std::vector<int32_t> foreign;
+    if (wanted(RecallArm::kForeign)) {
+      KAKEYA_ASSIGN_OR_RETURN(foreign, ForeignContext(cell, i, prompt));
+    }
+    for (const RecallArm arm : cell.arms) {
+      if (!wanted(arm)) continue;
+      const RecallKey key{cell.task, cell.length, arm, i};
+      if (hooks_.progress) hooks_.progress({done_, total_, eta_.SecondsLeft(), key});
+      const auto start = std::chrono::steady_clock::now();
+      const RecallTrial trial{
+          .key = key,
+          .prompt = prompt,
+          .foreign = foreign,
+          .seed = PromptSeed(options_, cell.task, cell.length, i, kShuffleSalt)};
+      const Result<RecallRecord> record =
+          RunTrial(engine_, trial, options_.session, restorers_, hooks_.interrupted);
+      if (record.status().code() == StatusCode::kCancelled) return record.status();
+      if (!record.ok()) {
+        return record.status().WithContext(fmt::format(
+            "{} at {} tokens, {}, prompt {}", NameOf(cell.task), cell.length, NameOf(arm), i));
+      }
+      KAKEYA_RETURN_IF_ERROR(journal_->Add(*record));
+      eta_.Done(arm, cell.length,
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      ++done_;
+      if (hooks_.progress) hooks_.progress({done_, total_, eta_.SecondsLeft(), key});
+    }
+    return OkStatus();
+  }
+
+  void Collect() {
+    for (const Cell& cell : cells_) {
+      for (const RecallArm arm : cell.arms) {
+        for (int64_t i = 0; i < options_.n; ++i) {
+          outcome_.records.push_back(journal_->records().at({cell.task, cell.length, arm, i}));
+        }
+      }
+    }
+  }
+
+  // What full K/V would take at each length: the oracle's own figure, or a cache of that size that
+  // is allocated to be measured.
+  Status MeasureFullKv() {
+    for (const RecallRecord& record : outcome_.records) {
+      if (record.key.arm != RecallArm::kOracle) continue;
+      FullKvBytes& full = outcome_.full_kv[record.key.length];
+      full = {std::max(full.bytes, record.resident_bytes), "oracle"};
+    }
+    for (const int64_t length : options_.lengths) {
+      if (outcome_.full_kv.count(length) == 0) outcome_.full_kv[length] = Allocated(length);
+    }
+    return OkStatus();
+  }
+
+  FullKvBytes Allocated(int64_t length) {
+    const ModelConfig& config = engine_->model().config;
+    const KvShape shape{
+        .layers = config.num_layers,
+        .kv_heads = config.num_kv_heads,
+        .head_dim = config.head_dim,
+        .dtype = options_.session.kv_dtype.value_or(engine_->model().weights.dtype)};
+    // Half of what is left: a figure for a plot must not drive the machine into swapping.
+    MemoryBudget budget(engine_->budget().available() / 2, &engine_->budget());
+    Result<KvCache> cache = KvCache::Create(shape, KvPolicy{}, &budget);
+    if (!cache.ok()) return {0, cache.status().message()};
+    const Status staged = cache->Stage(length);
+    if (!staged.ok()) return {0, "not allocated: " + staged.message()};
+    const FullKvBytes full{cache->resident_bytes(), "allocated"};
+    cache->Rollback();
+    return full;
+  }
+
+  Engine* engine_;
+  const RecallOptions& options_;
+  const RecallRestorers& restorers_;
+  const PromptSource& prompts_;
+  const RecallHooks& hooks_;
+  RecallJournal* journal_;
+  std::vector<Cell> cells_;
+  RecallOutcome outcome_;
+  RecallEta eta_;
+  int64_t done_ = 0;
+  int64_t total_ = 0;
+};
+
+}  // namespace
+
+RecallPromptSpec SpecOf(const RecallOptions& options, RecallTask task, int64_t length,
+                        int64_t prompt) {
+  std::vector<int64_t> strata(options.n);
+  std::iota(strata.begin(), strata.end(), int64_t{0});
+  RecallRandom(SeedOf({options.seed, static_cast<uint64_t>(task), static_cast<uint64_t>(length)}))
+      .Shuffle(&strata);
+  return {.task = task,
+          .length = length,
+          .depth = (static_cast<double>(strata[prompt]) + 0.5) / static_cast<double>(options.n),
+          .seed = PromptSeed(options, task, length, prompt, 0),
+          .min_distance = options.session.kv.window + kChunk};
+}
+
+int64_t WindowReach(int layers, const KvPolicy& policy) {
+  return layers * (policy.window + kChunk - 1);
+}
+
+Result<RecallOutcome> RunRecall(Engine* engine, const RecallOptions& options,
+                                const RecallRestorers& restorers, const PromptSource& prompts,
+                                const RecallHooks& hooks, RecallJournal* journal) {
+  return Run(engine, options, restorers, prompts, hooks, journal).All();
+}
+
+}  // namespace kakeya
