@@ -146,10 +146,12 @@ Status Command(const std::string& line, Conversation* conversation, std::string*
   return OkStatus();
 }
 
-Result<int> Run(const ChatFlags& flags) {
+Result<int> Run(ChatFlags flags) {
+  KAKEYA_RETURN_IF_ERROR(flags.kv.Resolve(flags.model));
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.kv.ToOptions()));
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.sampling.ToOptions()));
-  KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, flags.model.Load());
+  KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                          flags.model.Load(flags.kv.RestorerDir()));
   KAKEYA_ASSIGN_OR_RETURN(Conversation conversation, Conversation::Create(engine.get(), flags));
   CatchInterrupt();
   const bool interactive = isatty(STDIN_FILENO) != 0;
@@ -167,6 +169,7 @@ Result<int> Run(const ChatFlags& flags) {
     if (done == total) progress.Clear();
   };
 
+  bool warned = false;
   std::string attachment;
   int exit_code = kExitOk;
   while (std::optional<std::string> message = ReadMessage(interactive)) {
@@ -181,6 +184,7 @@ Result<int> Run(const ChatFlags& flags) {
       attachment.clear();
       KAKEYA_RETURN_IF_ERROR(output);
       if (status.ok()) KAKEYA_RETURN_IF_ERROR(Print("\n"));
+      if (!warned) warned = WarnOfFailedRestores(conversation.session());
     }
     if (!status.ok()) exit_code = Fail(status);
     ClearInterrupt();

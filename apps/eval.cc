@@ -15,10 +15,12 @@ struct LogitsFlags {
   std::string out;
 };
 
-Status Run(const LogitsFlags& flags) {
+Status Run(LogitsFlags flags) {
+  KAKEYA_RETURN_IF_ERROR(flags.kv.Resolve(flags.model));
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.kv.ToOptions()));
   KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ReadIds(flags.ids_file));
-  KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, flags.model.Load());
+  KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                          flags.model.Load(flags.kv.RestorerDir()));
   ProgressLine progress("Computing logits");
   KAKEYA_RETURN_IF_ERROR(WriteLogits(
       engine.get(), flags.kv.ToOptions(), ids,
@@ -34,7 +36,9 @@ void RegisterEval(CLI::App* app, int* exit_code) {
   CLI::App* verb = eval->add_subcommand(
       "logits", "Write the logits of every position: 'logits' (positions, vocabulary), F32");
   auto flags = std::make_shared<LogitsFlags>();
-  flags->kv.kv_type = "f32";  // the purpose is comparison: nothing is rounded that needn't be
+  // The purpose is comparison: nothing is left out or rounded that needn't be.
+  flags->kv.kv = "full";
+  flags->kv.kv_type = "f32";
   flags->model.Register(verb);
   verb->add_option("--ids", flags->ids_file, "A JSON file with a list of token ids")
       ->required()

@@ -26,6 +26,7 @@ double Rate(int64_t tokens, double seconds) {
 Json Report(const Generation& generation, const Session& session, const KvFlags& kv,
             double load_seconds) {
   const KvUsage usage = session.kv_usage();
+  const RestoreUsage restore = session.restore_usage();
   return {
       {"prompt_tokens", generation.prompt_tokens},
       {"tokens", generation.tokens},
@@ -36,7 +37,11 @@ Json Report(const Generation& generation, const Session& session, const KvFlags&
         {"resident_bytes", usage.resident_bytes},
         {"history_bytes", usage.history_bytes},
         {"resident_peak_bytes", usage.peak_bytes}}},
-      {"restore", {{"chunks", 0}, {"vectors", 0}, {"seconds", 0.0}}},
+      {"restore",
+       {{"chunks", restore.chunks},
+        {"vectors", restore.vectors},
+        {"failed", restore.failed},
+        {"seconds", restore.seconds}}},
       {"draft",
        {{"drafter", "none"}, {"blocks", 0}, {"proposed", 0}, {"accepted", 0}, {"memory_bytes", 0}}},
       {"timing",
@@ -49,19 +54,22 @@ Json Report(const Generation& generation, const Session& session, const KvFlags&
 
 void PrintSummary(const Generation& generation, const Session& session, const KvFlags& kv) {
   PrintErr(fmt::format(
-      "[prompt {} tokens at {:.0f} tok/s | answer {} tokens at {:.1f} tok/s | K/V {} ({}) | stop: "
-      "{}]\n",
+      "[prompt {} tokens at {:.0f} tok/s | answer {} tokens at {:.1f} tok/s | K/V {} ({}), history "
+      "{} | stop: {}]\n",
       generation.prompt_tokens, Rate(generation.prefilled_tokens, generation.prefill_seconds),
       generation.tokens.size(), Rate(generation.decode_steps, generation.decode_seconds),
-      HumanBytes(session.kv_usage().resident_bytes), kv.kv, NameOf(generation.stop)));
+      HumanBytes(session.kv_usage().resident_bytes), kv.kv,
+      HumanBytes(session.kv_usage().history_bytes), NameOf(generation.stop)));
 }
 
-Result<int> Run(const GenerateFlags& flags) {
+Result<int> Run(GenerateFlags flags) {
+  KAKEYA_RETURN_IF_ERROR(flags.kv.Resolve(flags.model));
   // All that can be wrong without a model is found before gigabytes are read.
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.kv.ToOptions()));
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.sampling.ToOptions()));
   KAKEYA_ASSIGN_OR_RETURN(const Prompt prompt, flags.prompt.Read());
-  KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, flags.model.Load());
+  KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                          flags.model.Load(flags.kv.RestorerDir()));
   KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, prompt.Encode(*engine));
   KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine.get(), flags.kv.ToOptions()));
   KAKEYA_RETURN_IF_ERROR(session.Append(ids));
@@ -88,6 +96,7 @@ Result<int> Run(const GenerateFlags& flags) {
   KAKEYA_ASSIGN_OR_RETURN(const Generation generation, session.Generate(options));
   progress.Clear();
   KAKEYA_RETURN_IF_ERROR(output);
+  WarnOfFailedRestores(session);
   if (flags.json) {
     KAKEYA_RETURN_IF_ERROR(
         PrintJson(Report(generation, session, flags.kv, engine->load_seconds())));

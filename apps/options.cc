@@ -30,6 +30,16 @@ const CLI::Validator kUnsigned64(
     },
     "UINT64");
 
+// The value of --restorer that names no folder.
+constexpr const char* kIdentity = "identity";
+
+RestorerFactory IdentityFactory(std::optional<DType> /*kv_dtype*/) {
+  return
+      [](const Engine& /*engine*/, MemoryBudget* /*budget*/) -> Result<std::unique_ptr<Restorer>> {
+        return Unsupported("the identity restorer is not there yet");
+      };
+}
+
 }  // namespace
 
 void ModelFlags::Register(CLI::App* app) {
@@ -43,7 +53,7 @@ void ModelFlags::Register(CLI::App* app) {
       ->type_name("N");
 }
 
-Result<std::unique_ptr<Engine>> ModelFlags::Load() const {
+Result<std::unique_ptr<Engine>> ModelFlags::Load(const std::string& restorer_dir) const {
   std::error_code ignored;
   if (!std::filesystem::is_directory(dir, ignored)) {
     return NotFound("{}: is not a model folder", dir.empty() ? "''" : dir);
@@ -52,31 +62,70 @@ Result<std::unique_ptr<Engine>> ModelFlags::Load() const {
     spdlog::warn("{} threads on {} cores only get in each other's way", threads, AvailableCores());
   }
   ProgressLine progress("Loading");
-  return Engine::Load(dir, {.threads = threads, .progress = [&](uint64_t done, uint64_t total) {
-                              progress.Show(static_cast<int64_t>(done),
-                                            static_cast<int64_t>(total));
-                            }});
+  EngineOptions options{.threads = threads, .restorer_dir = restorer_dir};
+  options.progress = [&](uint64_t done, uint64_t total) {
+    progress.Show(static_cast<int64_t>(done), static_cast<int64_t>(total));
+  };
+  return Engine::Load(dir, options);
+}
+
+bool WarnOfFailedRestores(const Session& session) {
+  const RestoreUsage usage = session.restore_usage();
+  if (usage.failed == 0) return false;
+  spdlog::warn(
+      "the restorer gave no numbers for {} of {} pages: sinks and window alone stood in for them",
+      usage.failed, usage.chunks);
+  return true;
+}
+
+CLI::Option* AddRestoreChunks(CLI::App* app, int64_t* chunks) {
+  return app
+      ->add_option_function<std::string>(
+          "--restore-chunks",
+          [chunks](const std::string& text) {
+            constexpr int64_t kMost = int64_t{1} << 20;
+            int64_t number = 0;
+            if (text == "all") {
+              *chunks = kAllChunks;
+            } else if (CLI::detail::lexical_cast(text, number) && number >= 1 && number <= kMost) {
+              *chunks = number;
+            } else {
+              throw CLI::ValidationError("--restore-chunks",
+                                         "must be a whole number from 1 or 'all': " + text);
+            }
+          },
+          "Evicted chunks of 64 positions that each query of a KV head may attend to, or all")
+      ->default_str("8")
+      ->type_name("K");
 }
 
 void KvFlags::Register(CLI::App* app) {
   app->add_option("--kv", kv,
-                  "What the cache keeps: 'full' every position, 'window' the first --sink "
-                  "positions and a sliding window")
-      ->check(CLI::IsMember({"full", "window"}))
-      ->capture_default_str()
+                  "What the cache keeps: 'full' every position; 'window' the first --sink "
+                  "positions and a sliding window; 'restored' as window, and what was evicted is "
+                  "reconstructed where it is needed (default: restored if the model has a "
+                  "restorer, else full)")
+      ->check(CLI::IsMember({"full", "window", "restored"}))
       ->type_name("POLICY");
+  restorer_option_ =
+      app->add_option("--restorer", restorer,
+                      "Folder of the restorer for --kv restored, or 'identity': the model itself "
+                      "recomputes its past, exact and slow (default: restorer/ in the model's "
+                      "folder)")
+          ->type_name("DIR");
+  AddRestoreChunks(app, &restore_chunks);
   app->add_option("--kv-type", kv_type,
                   "Element type of the cache: bf16, f16, f32, or auto: as the model's weights "
                   "(bf16 for most)")
       ->check(CLI::IsMember({"auto", "bf16", "f16", "f32"}))
       ->capture_default_str()
       ->type_name("TYPE");
-  app->add_option("--sink", sink, "First positions that --kv window never evicts")
+  app->add_option("--sink", sink, "First positions that are never evicted")
       ->capture_default_str()
       ->type_name("N");
   app->add_option("--window", window,
-                  "Latest positions that --kv window keeps; evicted are whole chunks of 64, so up "
-                  "to 63 more stay")
+                  "Latest positions that stay exact; evicted are whole chunks of 64, so up to 63 "
+                  "more stay")
       ->capture_default_str()
       ->type_name("N");
   app->add_option("--prefill-chunk", prefill_chunk,
@@ -86,15 +135,42 @@ void KvFlags::Register(CLI::App* app) {
       ->type_name("N");
 }
 
+Status KvFlags::Resolve(const ModelFlags& model) {
+  const std::string own = model.dir + "/restorer";
+  std::error_code ignored;
+  const bool has_restorer = restorer_option_->count() > 0 || std::filesystem::exists(own, ignored);
+  if (kv.empty()) kv = has_restorer ? "restored" : "full";
+  if (kv != "restored") {
+    if (restorer_option_->count() == 0) return OkStatus();
+    return InvalidArgument("--restorer is for --kv restored, not for --kv {}", kv);
+  }
+  if (!has_restorer) {
+    return NotFound("{}: no such folder, so --kv restored needs --restorer DIR", own);
+  }
+  if (restorer_option_->count() == 0) restorer = own;
+  return OkStatus();
+}
+
+std::string KvFlags::RestorerDir() const {
+  return kv == "restored" && restorer != kIdentity ? restorer : "";
+}
+
 SessionOptions KvFlags::ToOptions() const {
   SessionOptions options;
-  options.kv.kind = kv == "window" ? KvPolicy::Kind::kWindow : KvPolicy::Kind::kFull;
+  if (kv == "window") options.kv.kind = KvPolicy::Kind::kWindow;
+  if (kv == "restored") {
+    options.kv.kind = KvPolicy::Kind::kRestored;
+    options.restore.chunks = restore_chunks;
+  }
   options.kv.sink = sink;
   options.kv.window = window;
   options.prefill_block = prefill_chunk;
   if (kv_type == "bf16") options.kv_dtype = DType::kBF16;
   if (kv_type == "f16") options.kv_dtype = DType::kF16;
   if (kv_type == "f32") options.kv_dtype = DType::kF32;
+  if (kv == "restored" && restorer == kIdentity) {
+    options.restore.restorer = IdentityFactory(options.kv_dtype);
+  }
   return options;
 }
 

@@ -21,21 +21,38 @@ struct ModelFlags {
   int threads = 0;
 
   void Register(CLI::App* app);
-  // Loads the model with progress on stderr.
-  Result<std::unique_ptr<Engine>> Load() const;
+  // Loads the model, and a restorer if a folder is given, with progress on stderr.
+  Result<std::unique_ptr<Engine>> Load(const std::string& restorer_dir = {}) const;
 };
 
-// --kv, --kv-type, --sink, --window, --prefill-chunk.
+// --kv, --kv-type, --sink, --window, --restorer, --restore-chunks, --prefill-chunk.
 struct KvFlags {
-  std::string kv = "full";
+  std::string kv;  // empty until Resolve: restored where the model has a restorer, else full
   std::string kv_type = "auto";
   int64_t sink = 4;
   int64_t window = 64;
+  std::string restorer;  // empty: the folder "restorer" of the model
+  int64_t restore_chunks = 8;
   int64_t prefill_chunk = 512;
 
   void Register(CLI::App* app);
+  // Settles what depends on the model's folder. Errors: InvalidArgument for --kv restored without a
+  // restorer, and for flags that --kv doesn't use.
+  Status Resolve(const ModelFlags& model);
+  // The folder to load a restorer from; empty if none is needed. REQUIRES: Resolve.
+  std::string RestorerDir() const;
+  // REQUIRES: Resolve.
   SessionOptions ToOptions() const;
+
+ private:
+  CLI::Option* restorer_option_ = nullptr;
 };
+
+// Says on stderr how many chunks the restorer gave no numbers for; false if there were none.
+bool WarnOfFailedRestores(const Session& session);
+
+// "all" or a number of chunks.
+CLI::Option* AddRestoreChunks(CLI::App* app, int64_t* chunks);
 
 // -n, --temp, --top-k, --top-p, --min-p, --seed, --stop.
 struct SamplingFlags {
