@@ -1,0 +1,239 @@
+// Attention to restored chunks on whole models, with restorers made up for the purpose: what
+// matters here is who sees what and when, not whether it is right.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "decode/prefill.h"
+#include "session/session.h"
+
+namespace kakeya {
+namespace {
+
+constexpr KvPolicy kRestored{.kind = KvPolicy::Kind::kRestored, .sink = 4, .window = 64};
+constexpr KvPolicy kWindow{.kind = KvPolicy::Kind::kWindow, .sink = 4, .window = 64};
+
+uint64_t Mix(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+// K and V are noise that depends on the ids of the chunk; chunks are chosen by a hash of the query.
+// Both are pure functions, so every way to compute them must give the same bits.
+class NoiseRestorer : public Restorer {
+ public:
+  struct Options {
+    int64_t max_distance = INT64_MAX;
+    bool nan = false;
+  };
+  NoiseRestorer(const ModelConfig& config, Options options) : config_(config), options_(options) {}
+
+  Status Extend(const OpContext& /*context*/, std::span<const int32_t> ids) override {
+    ids_.insert(ids_.end(), ids.begin(), ids.end());
+    return OkStatus();
+  }
+  int64_t size() const override { return static_cast<int64_t>(ids_.size()); }
+  int64_t max_distance() const override { return options_.max_distance; }
+  size_t history_bytes() const override { return 0; }
+
+  void Select(const OpContext& /*context*/, const SelectQueries& queries,
+              std::span<std::vector<ChunkVisit>> visits) override {
+    EXPECT_LE(queries.window_begin[queries.rows - 1], size());
+    const int group = config_.group_size() * config_.head_dim;
+    for (size_t head = 0; head < visits.size(); ++head) {
+      const int64_t last = queries.window_begin[queries.rows - 1] / kChunk;
+      for (int64_t chunk = queries.first_chunk; chunk < last; ++chunk) {
+        ChunkVisit visit{.chunk = chunk};
+        for (int row = 0; row < queries.rows; ++row) {
+          if (chunk >= queries.window_begin[row] / kChunk) continue;
+          const float* q = queries.q + (int64_t{row} * config_.num_kv_heads + head) * group;
+          uint64_t hash = chunk * 31 + static_cast<uint64_t>(queries.layer);
+          for (int i = 0; i < group; ++i) hash = Mix(hash ^ std::bit_cast<uint32_t>(q[i]));
+          const bool chosen = queries.max_chunks == kAllChunks || hash % 5 < 2;
+          if (chosen) visit.rows |= uint64_t{1} << row;
+        }
+        if (visit.rows != 0) visits[head].push_back(visit);
+      }
+    }
+  }
+
+  void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const override {
+    for (int slot = 0; slot < kChunk; ++slot) {
+      const uint64_t seed = Mix(uint64_t{static_cast<uint32_t>(ids_[chunk * kChunk + slot])} +
+                                1000 * static_cast<uint64_t>(layer * 8 + kv_head));
+      for (int d = 0; d < config_.head_dim; ++d) {
+        const uint64_t hash = Mix(seed + static_cast<uint64_t>(d));
+        k[slot * config_.head_dim + d] = static_cast<float>(hash % 1000) / 500 - 1;
+        v[slot * config_.head_dim + d] = static_cast<float>(hash / 1000 % 1000) / 500 - 1;
+      }
+    }
+    if (options_.nan && chunk % 2 == 0) v[17] = NAN;
+    if (options_.nan && chunk % 2 == 1) k[3] = INFINITY;
+  }
+
+ private:
+  ModelConfig config_;
+  Options options_;
+  std::vector<int32_t> ids_;
+};
+
+RestorerFactory Noise(NoiseRestorer::Options options = {}) {
+  return [options](const Engine& engine, MemoryBudget*) -> Result<std::unique_ptr<Restorer>> {
+    return std::unique_ptr<Restorer>(new NoiseRestorer(engine.model().config, options));
+  };
+}
+
+std::unique_ptr<Engine> LoadEngine(const std::string& name, int threads = 2,
+                                   Device device = Device::kCpu) {
+  const std::string dir = std::string(KAKEYA_SOURCE_DIR) + "/tests/fixtures/models/" + name;
+  return Engine::Load(dir, {.threads = threads, .device = device}).value();
+}
+
+std::vector<int32_t> RandomIds(const Engine& engine, size_t n, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> ids(n);
+  for (int32_t& id : ids) id = static_cast<int32_t>(random() % engine.model().config.vocab_size);
+  return ids;
+}
+
+// Logits after every position, the history appended in blocks of the given size.
+std::vector<float> AllLogits(Engine* engine, const SessionOptions& options,
+                             const std::vector<int32_t>& ids, int64_t block,
+                             RestoreUsage* usage = nullptr) {
+  Session session = Session::Create(engine, options).value();
+  const Runner runner = session.runner();
+  const int64_t vocabulary = engine->model().config.vocab_size;
+  std::vector<float> logits(ids.size() * static_cast<size_t>(vocabulary));
+  const Status status =
+      RunBlocks(runner, ids, block, [&](const Workspace& workspace, int64_t first, int64_t rows) {
+        Logits(runner.context, runner.model, workspace, 0, rows,
+               logits.data() + first * vocabulary);
+        return OkStatus();
+      });
+  EXPECT_TRUE(status.ok()) << status.message();
+  if (usage != nullptr) *usage = session.restore_usage();
+  return logits;
+}
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+SessionOptions Options(const RestorerFactory& restorer, int64_t chunks, DType dtype) {
+  return {.kv = kRestored,
+          .restore = {.chunks = chunks, .buffer_bytes = 0, .restorer = restorer},
+          .kv_dtype = dtype};
+}
+
+class RestoredTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(RestoredTest, LogitsDoNotDependOnHowTheTextWasCutUpNorOnTheBuffer) {
+  const auto engine = LoadEngine(GetParam());
+  const std::vector<int32_t> ids = RandomIds(*engine, 777, 1);
+  for (const int64_t max_distance : {INT64_MAX, int64_t{256}}) {
+    for (const int64_t chunks : {int64_t{8}, kAllChunks}) {
+      SessionOptions options = Options(Noise({.max_distance = max_distance}), chunks, DType::kBF16);
+      const std::vector<float> whole = AllLogits(engine.get(), options, ids, 777);
+      for (const float logit : whole) ASSERT_TRUE(std::isfinite(logit));
+      for (const int64_t block : {1, 7, 64, 100}) {
+        EXPECT_TRUE(SameBits(AllLogits(engine.get(), options, ids, block), whole)) << block;
+      }
+      // A buffer for one chunk per KV head streams everything through and remembers nothing.
+      const ModelConfig& config = engine->model().config;
+      options.restore.buffer_bytes = RestoreBuffer::PageBytes({.layers = config.num_layers,
+                                                               .kv_heads = config.num_kv_heads,
+                                                               .head_dim = config.head_dim,
+                                                               .dtype = DType::kBF16}) *
+                                     config.num_kv_heads;
+      EXPECT_TRUE(SameBits(AllLogits(engine.get(), options, ids, 64), whole));
+    }
+  }
+}
+
+TEST_P(RestoredTest, LogitsDoNotDependOnThreadsOrDevice) {
+  const SessionOptions options = Options(Noise({.max_distance = 128}), 8, DType::kF16);
+  const auto one = LoadEngine(GetParam(), 1);
+  const std::vector<int32_t> ids = RandomIds(*one, 400, 2);
+  const std::vector<float> expected = AllLogits(one.get(), options, ids, 128);
+  const auto three = LoadEngine(GetParam(), 3);
+  EXPECT_TRUE(SameBits(AllLogits(three.get(), options, ids, 128), expected));
+  const auto scalar = LoadEngine(GetParam(), 2, Device::kRef);
+  EXPECT_TRUE(SameBits(AllLogits(scalar.get(), options, ids, 128), expected));
+}
+
+TEST_P(RestoredTest, RestoredChunksAndTheirDistanceDecideSomething) {
+  const auto engine = LoadEngine(GetParam());
+  const std::vector<int32_t> ids = RandomIds(*engine, 600, 3);
+  const auto logits = [&](const SessionOptions& options) {
+    return AllLogits(engine.get(), options, ids, 512);
+  };
+  RestoreUsage usage;
+  const std::vector<float> restored =
+      AllLogits(engine.get(), Options(Noise(), 8, DType::kF32), ids, 512, &usage);
+  EXPECT_GT(usage.chunks, 0);
+  EXPECT_EQ(usage.vectors, usage.chunks * 2 * kChunk);
+  EXPECT_EQ(usage.failed, 0);
+  const std::vector<float> window = logits({.kv = kWindow, .kv_dtype = DType::kF32});
+  EXPECT_FALSE(SameBits(restored, window));
+  EXPECT_FALSE(SameBits(restored, logits(Options(Noise(), kAllChunks, DType::kF32))));
+  EXPECT_FALSE(SameBits(restored, logits(Options(Noise({.max_distance = 128}), 8, DType::kF32))));
+}
+
+// Sums come in another order than in plain window attention, hence not to the last bit.
+TEST_P(RestoredTest, ARestorerWithoutNumbersLeavesSinksAndWindow) {
+  const auto engine = LoadEngine(GetParam());
+  const std::vector<int32_t> ids = RandomIds(*engine, 500, 4);
+  RestoreUsage usage;
+  const std::vector<float> broken =
+      AllLogits(engine.get(), Options(Noise({.nan = true}), 8, DType::kF32), ids, 512, &usage);
+  EXPECT_GT(usage.failed, 0);
+  EXPECT_EQ(usage.failed, usage.chunks);
+  const std::vector<float> window =
+      AllLogits(engine.get(), {.kv = kWindow, .kv_dtype = DType::kF32}, ids, 512);
+  for (size_t i = 0; i < window.size(); ++i) ASSERT_NEAR(window[i], broken[i], 1e-4) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, RestoredTest,
+                         testing::Values("qwen3-window", "llama-rope3-window"));
+
+TEST(RestoredSession, ResidentBytesAreTheSameAtAnyLength) {
+  const auto engine = LoadEngine("qwen3-window");
+  std::vector<size_t> resident;
+  std::vector<size_t> peak;
+  for (const size_t length : {300u, 3000u}) {
+    Session session = Session::Create(engine.get(), Options(Noise(), 8, DType::kBF16)).value();
+    ASSERT_TRUE(session.Append(RandomIds(*engine, length, 5)).ok());
+    ASSERT_TRUE(session.Generate({.max_tokens = 4}).ok());
+    resident.push_back(session.kv_usage().resident_bytes);
+    peak.push_back(session.kv_usage().peak_bytes);
+    EXPECT_GT(resident.back(), session.cache().resident_bytes());  // with the restore buffer
+  }
+  EXPECT_EQ(resident[0], resident[1]);
+  EXPECT_LE(peak[1] - resident[1], 512u * 2 * engine->model().config.kv_size() * sizeof(float));
+}
+
+TEST(RestoredSession, WhatCannotWorkIsRefused) {
+  const auto engine = LoadEngine("qwen3-window");
+  SessionOptions options = Options(Noise(), 8, DType::kBF16);
+  for (const auto& [sink, window] : {std::pair{4, 63}, {65, 64}, {-1, 64}}) {
+    options.kv.sink = sink;
+    options.kv.window = window;
+    EXPECT_EQ(Session::Create(engine.get(), options).status().code(), StatusCode::kInvalidArgument);
+  }
+  options.kv = kRestored;
+  options.restore.chunks = 0;
+  EXPECT_FALSE(Session::Create(engine.get(), options).ok());
+  options.restore.chunks = 8;
+  options.restore.buffer_bytes = 100;
+  EXPECT_FALSE(Session::Create(engine.get(), options).ok());
+  options.restore.buffer_bytes = 0;
+  options.restore.restorer = {};  // the engine has none
+  EXPECT_EQ(Session::Create(engine.get(), options).status().code(), StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace kakeya
