@@ -1,0 +1,172 @@
+#include "proposer/encoder.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cmath>
+#include <utility>
+
+#include "proposer/quantize.h"
+#include "proposer/summary.h"
+
+namespace kakeya {
+
+Result<Encoder::Slot> Encoder::NewSlot(MemoryBudget* budget) const {
+  const RestorerConfig& config = model_->config;
+  const RestorerConfig::Proposer& p = config.proposer;
+  const int64_t page = PageElements(p.heads, p.head_dim) / kChunk;
+  const int outputs = std::max(config.code_dim, config.summary.dim);
+  Slot slot;
+  const std::pair<Buffer*, int64_t> parts[] = {{&slot.embedded, config.verifier.hidden},
+                                               {&slot.hidden, p.hidden},
+                                               {&slot.normed, p.hidden},
+                                               {&slot.q, p.attention_size()},
+                                               {&slot.k, p.attention_size()},
+                                               {&slot.v, p.attention_size()},
+                                               {&slot.turned, p.attention_size()},
+                                               {&slot.gate, p.ffn},
+                                               {&slot.up, p.ffn},
+                                               {&slot.logits, config.summary.pool_heads},
+                                               {&slot.outputs, outputs},
+                                               {&slot.own, page},
+                                               {&slot.predecessor, page}};
+  for (const auto& [buffer, floats] : parts) {
+    KAKEYA_ASSIGN_OR_RETURN(
+        *buffer,
+        budget->Allocate(MemoryTag::kScratch, static_cast<size_t>(kChunk * floats) * sizeof(float),
+                         "proposer"));
+  }
+  return slot;
+}
+
+Result<Encoder> Encoder::Create(const Model* verifier, const RestorerModel* model,
+                                MemoryBudget* budget) {
+  Encoder out(verifier, model);
+  const RestorerConfig::Proposer& p = model->config.proposer;
+  const size_t page_bytes = static_cast<size_t>(PageElements(p.heads, p.head_dim)) * sizeof(float);
+  for (int layer = 0; layer < p.layers; ++layer) {
+    KAKEYA_ASSIGN_OR_RETURN(Buffer page,
+                            budget->Allocate(MemoryTag::kKv, page_bytes, "proposer's K/V"));
+    out.predecessor_.push_back(std::move(page));
+  }
+  for (int i = 0; i < kPassChunks; ++i) {
+    KAKEYA_ASSIGN_OR_RETURN(Slot slot, out.NewSlot(budget));
+    out.slots_.push_back(std::move(slot));
+  }
+  return out;
+}
+
+void Encoder::Embed(const OpContext& context, const ChunkRecord& record, Slot* slot) const {
+  const RestorerConfig& config = model_->config;
+  float* const embedded = slot->embedded.as<float>();
+  EmbedRows(context, verifier_->weights.embedding, {record.ids, kChunk}, embedded);
+  RmsNorm(context, embedded, model_->ones.as<float>(), config.proposer.rms_norm_eps, kChunk,
+          config.verifier.hidden, embedded);
+  MatMul(context, embedded, kChunk, model_->embed_in, slot->hidden.as<float>());
+}
+
+void Encoder::Project(const OpContext& context, const ProposerLayer& layer, Slot* slot) const {
+  const RestorerConfig::Proposer& p = model_->config.proposer;
+  const float eps = p.rms_norm_eps;
+  const int heads = p.heads;
+  const int dim = p.head_dim;
+  float* const normed = slot->normed.as<float>();
+  float* const q = slot->q.as<float>();
+  float* const k = slot->k.as<float>();
+  float* const v = slot->v.as<float>();
+  RmsNorm(context, slot->hidden.as<float>(), layer.norm1.as<float>(), eps, kChunk, p.hidden,
+          normed);
+  MatMul(context, normed, kChunk, layer.q, q);
+  MatMul(context, normed, kChunk, layer.k, k);
+  MatMul(context, normed, kChunk, layer.v, v);
+  RmsNorm(context, q, layer.q_norm.as<float>(), eps, kChunk * heads, dim, q);
+  RmsNorm(context, k, layer.k_norm.as<float>(), eps, kChunk * heads, dim, k);
+
+  // A chunk stands at the positions [kChunk, 2 * kChunk), and for its successor at [0, kChunk).
+  const int64_t own_row = int64_t{kChunk} * (dim / 2);
+  const float* const cos = model_->cos.data();
+  const float* const sin = model_->sin.data();
+  Rope(context, q, kChunk, heads, dim, cos + own_row, sin + own_row);
+  float* const turned = slot->turned.as<float>();
+  std::copy_n(k, int64_t{kChunk} * p.attention_size(), turned);
+  Rope(context, turned, kChunk, heads, dim, cos, sin);
+  StoreKv(context, turned, v, kChunk, heads, dim, DType::kF32, slot->predecessor.data(), 0);
+  Rope(context, k, kChunk, heads, dim, cos + own_row, sin + own_row);
+  StoreKv(context, k, v, kChunk, heads, dim, DType::kF32, slot->own.data(), 0);
+}
+
+void Encoder::Mix(const OpContext& context, const ProposerLayer& layer, void* predecessor,
+                  Slot* slot) const {
+  const RestorerConfig::Proposer& p = model_->config.proposer;
+  const int64_t elements = int64_t{kChunk} * p.hidden;
+  float* const hidden = slot->hidden.as<float>();
+  float* const normed = slot->normed.as<float>();
+  float* const attended = slot->turned.as<float>();
+  const std::array<KvPage, 2> pages = {KvPage{0, predecessor}, KvPage{kChunk, slot->own.data()}};
+  // Seen from behind both chunks, causal attention sees all of them.
+  static constexpr std::array<int64_t, kChunk> kSeesAll{};
+  Attention(context, {.q = slot->q.as<float>(),
+                      .out = attended,
+                      .rows = kChunk,
+                      .heads = p.heads,
+                      .kv_heads = p.heads,
+                      .head_dim = p.head_dim,
+                      .scale = 1.0f / std::sqrt(static_cast<float>(p.head_dim)),
+                      .kv_dtype = DType::kF32,
+                      .pages = std::span(pages).subspan(predecessor == nullptr ? 1 : 0),
+                      .first_position = 2 * kChunk,
+                      .sink = 0,
+                      .window_begin = kSeesAll});
+  MatMul(context, attended, kChunk, layer.o, normed);
+  AddInPlace(context, hidden, normed, elements);
+
+  float* const gate = slot->gate.as<float>();
+  float* const up = slot->up.as<float>();
+  RmsNorm(context, hidden, layer.norm2.as<float>(), p.rms_norm_eps, kChunk, p.hidden, normed);
+  MatMul(context, normed, kChunk, layer.gate, gate);
+  MatMul(context, normed, kChunk, layer.up, up);
+  SwiGlu(context, gate, up, int64_t{kChunk} * p.ffn, gate);
+  MatMul(context, gate, kChunk, layer.down, normed);
+  AddInPlace(context, hidden, normed, elements);
+}
+
+void Encoder::Finish(const OpContext& context, const ChunkRecord& record, Slot* slot) const {
+  const RestorerConfig& config = model_->config;
+  float* const normed = slot->normed.as<float>();
+  float* const outputs = slot->outputs.as<float>();
+  RmsNorm(context, slot->hidden.as<float>(), model_->final_norm.as<float>(),
+          config.proposer.rms_norm_eps, kChunk, config.proposer.hidden, normed);
+  MatMul(context, normed, kChunk, model_->code, outputs);
+  for (int t = 0; t < kChunk; ++t) {
+    const int64_t first = int64_t{t} * config.code_dim;
+    record.code_scales[t] = QuantizeInt8(outputs + first, config.code_dim, record.codes + first);
+  }
+  MatMul(context, normed, kChunk, model_->summary_pool, slot->logits.as<float>());
+  MatMul(context, normed, kChunk, model_->summary_proj, outputs);
+  PoolSummaries(config.summary, slot->logits.as<float>(), outputs, record.summaries,
+                record.summary_scales);
+}
+
+void Encoder::Encode(const OpContext& context, std::span<const ChunkRecord> chunks) {
+  assert(!chunks.empty() && chunks.size() <= kPassChunks);
+  const int64_t count = static_cast<int64_t>(chunks.size());
+  // Several chunks are a task each, a single one is spread over the threads operator by operator:
+  // the bits are the same.
+  const OpContext inner{context.device, count > 1 ? nullptr : context.pool};
+  ThreadPool* const outer = count > 1 ? context.pool : nullptr;
+  ParallelFor(outer, count, [&](int64_t i) { Embed(inner, chunks[i], &slots_[i]); });
+  for (size_t l = 0; l < model_->layers.size(); ++l) {
+    const ProposerLayer& layer = model_->layers[l];
+    ParallelFor(outer, count, [&](int64_t i) { Project(inner, layer, &slots_[i]); });
+    std::byte* const before = has_predecessor_ ? predecessor_[l].data() : nullptr;
+    ParallelFor(outer, count, [&](int64_t i) {
+      Mix(inner, layer, i > 0 ? slots_[i - 1].predecessor.data() : before, &slots_[i]);
+    });
+    const Buffer& last = slots_[count - 1].predecessor;
+    std::copy_n(last.data(), last.size(), predecessor_[l].data());
+  }
+  ParallelFor(outer, count, [&](int64_t i) { Finish(inner, chunks[i], &slots_[i]); });
+  has_predecessor_ = true;
+}
+
+}  // namespace kakeya

@@ -1,0 +1,74 @@
+// The proposer: a small encoder that looks at a chunk and its predecessor only, in both directions,
+// and gives each token a code. The predecessor's keys and values are those of its own pass, so
+// states cascade: a code depends on the ids of layers + 1 chunks, never on how the history was cut
+// into calls.
+//
+// All memory is allocated when it is made: the predecessor's keys and values per layer (resident,
+// MemoryTag::kKv) and the activations of a few chunks at once.
+//
+// Thread safety: none; an encoder belongs to one session.
+#ifndef KAKEYA_PROPOSER_ENCODER_H_
+#define KAKEYA_PROPOSER_ENCODER_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backend/ops.h"
+#include "base/memory_budget.h"
+#include "base/status.h"
+#include "model/forward.h"
+#include "proposer/history.h"
+#include "proposer/restorer_model.h"
+
+namespace kakeya {
+
+class Encoder {
+ public:
+  // Chunks that one pass takes, in parallel if there are threads.
+  static constexpr int kPassChunks = 8;
+
+  // Both models outlive the encoder. Errors: ResourceExhausted.
+  static Result<Encoder> Create(const Model* verifier, const RestorerModel* model,
+                                MemoryBudget* budget);
+
+  // Fills in codes and summaries of the chunks that follow those encoded so far, whose records hold
+  // their ids. REQUIRES: at most kPassChunks.
+  void Encode(const OpContext& context, std::span<const ChunkRecord> chunks);
+
+ private:
+  // Activations of one chunk.
+  struct Slot {
+    Buffer embedded;     // (kChunk, verifier hidden)
+    Buffer hidden;       // (kChunk, d): the residual stream
+    Buffer normed;       // (kChunk, d)
+    Buffer q, k, v;      // (kChunk, heads, head_dim)
+    Buffer turned;       // (kChunk, heads, head_dim): k rotated
+    Buffer gate, up;     // (kChunk, ffn)
+    Buffer logits;       // (kChunk, pool_heads)
+    Buffer outputs;      // (kChunk, max(code_dim, summary dim))
+    Buffer own;          // one page: keys as the chunk itself sees them
+    Buffer predecessor;  // one page: keys as its successor sees them
+  };
+
+  Encoder(const Model* verifier, const RestorerModel* model) : verifier_(verifier), model_(model) {}
+
+  Result<Slot> NewSlot(MemoryBudget* budget) const;
+  void Embed(const OpContext& context, const ChunkRecord& record, Slot* slot) const;
+  // Queries, and keys and values in their pages.
+  void Project(const OpContext& context, const ProposerLayer& layer, Slot* slot) const;
+  // The rest of a layer. `predecessor`: a page, null for the first chunk.
+  void Mix(const OpContext& context, const ProposerLayer& layer, void* predecessor,
+           Slot* slot) const;
+  void Finish(const OpContext& context, const ChunkRecord& record, Slot* slot) const;
+
+  const Model* verifier_;
+  const RestorerModel* model_;
+  std::vector<Buffer> predecessor_;  // per layer: a page
+  bool has_predecessor_ = false;
+  std::vector<Slot> slots_;  // (kPassChunks)
+};
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_PROPOSER_ENCODER_H_

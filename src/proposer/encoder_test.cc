@@ -1,0 +1,122 @@
+#include "proposer/encoder.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "proposer/reference_proposer.h"
+
+namespace kakeya {
+namespace {
+
+using test::HistoryBytes;
+using test::RandomIds;
+using test::ReferenceProposer;
+using test::Row;
+using test::Rows;
+using test::TinyModels;
+
+// Values that the int8 numbers stand for are those wanted, up to half a step and float's own error.
+void ExpectQuantised(const Row& wanted, const int8_t* q, float scale) {
+  double most = 0;
+  for (const double value : wanted) most = std::max(most, std::fabs(value));
+  EXPECT_NEAR(scale, most / 127, 1e-5 * most);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_NEAR(q[i] * double{scale}, wanted[i], 0.502 * scale + 1e-5 * most);
+  }
+}
+
+TEST(EncoderTest, CodesAndSummariesAreThoseOfTheFormulas) {
+  TinyModels models;
+  const RestorerConfig& config = models.restorer.config;
+  const std::vector<int32_t> ids = RandomIds(3 * kChunk, 1);
+  const auto restorer = models.Learned();
+  ASSERT_TRUE(restorer->Extend({}, ids).ok());
+  const ReferenceProposer reference(models.verifier, models.restorer);
+  const Rows states = reference.States(ids);
+  for (int64_t chunk = 0; chunk < 3; ++chunk) {
+    const ChunkRecord record = restorer->history().At(chunk);
+    for (int t = 0; t < kChunk; ++t) {
+      ExpectQuantised(test::Times(models.restorer.code, states[chunk * kChunk + t]),
+                      record.codes + t * config.code_dim, record.code_scales[t]);
+    }
+    const Rows summaries = reference.Summaries(states, chunk * kChunk);
+    for (int s = 0; s < config.summary.segments; ++s) {
+      ExpectQuantised(summaries[s], record.summaries + s * config.summary.dim,
+                      record.summary_scales[s]);
+    }
+  }
+}
+
+// Bytes kept of the ids, told in pieces of this size.
+std::vector<uint8_t> KeptBytes(TinyModels* models, const OpContext& context,
+                               const std::vector<int32_t>& ids, size_t piece) {
+  const auto restorer = models->Learned();
+  for (size_t done = 0; done < ids.size(); done += piece) {
+    const size_t n = std::min(piece, ids.size() - done);
+    EXPECT_TRUE(restorer->Extend(context, {ids.data() + done, n}).ok());
+  }
+  EXPECT_EQ(restorer->size(), static_cast<int64_t>(ids.size()));
+  return HistoryBytes(restorer->history(), models->restorer.config);
+}
+
+TEST(EncoderTest, NeitherCutsNorThreadsNorDevicesShow) {
+  TinyModels models;
+  const std::vector<int32_t> ids = RandomIds(11 * kChunk + 17, 2);
+  const std::vector<uint8_t> want = KeptBytes(&models, {}, ids, ids.size());
+  for (const size_t piece : {1, 7, 64, 65, 100}) {
+    EXPECT_EQ(KeptBytes(&models, {}, ids, piece), want) << "in pieces of " << piece;
+  }
+  EXPECT_EQ(KeptBytes(&models, {.device = Device::kRef}, ids, 512), want);
+  for (ThreadPool* pool : test::AllPools()) {
+    EXPECT_EQ(KeptBytes(&models, {.pool = pool}, ids, ids.size()), want);
+    EXPECT_EQ(KeptBytes(&models, {.pool = pool}, ids, kChunk), want);
+  }
+}
+
+TEST(EncoderTest, EveryInstructionSetGivesTheSameBits) {
+  TinyModels models;
+  const std::vector<int32_t> ids = RandomIds(3 * kChunk, 3);
+  const std::vector<uint8_t> want = KeptBytes(&models, {.device = Device::kRef}, ids, 64);
+  test::ForEachTarget([&](const char* target) {
+    EXPECT_EQ(KeptBytes(&models, {}, ids, ids.size()), want) << target;
+  });
+}
+
+// Chunks whose codes or summaries differ.
+std::vector<int64_t> Differing(const History& a, const History& b, const RestorerConfig& config) {
+  std::vector<int64_t> out;
+  for (int64_t chunk = 0; chunk < a.chunks(); ++chunk) {
+    const ChunkRecord x = a.At(chunk);
+    const ChunkRecord y = b.At(chunk);
+    const bool same =
+        std::equal(x.codes, x.codes + kChunk * config.code_dim, y.codes) &&
+        std::equal(x.code_scales, x.code_scales + kChunk, y.code_scales) &&
+        std::equal(x.summaries, x.summaries + config.summary.segments * config.summary.dim,
+                   y.summaries);
+    if (!same) out.push_back(chunk);
+  }
+  return out;
+}
+
+TEST(EncoderTest, AnIdReachesItsOwnChunkAndTheNextLayersOnes) {
+  TinyModels models;
+  const RestorerConfig& config = models.restorer.config;
+  ASSERT_EQ(config.proposer.layers, 2);
+  const std::vector<int32_t> ids = RandomIds(10 * kChunk, 4);
+  const auto before = models.Learned();
+  ASSERT_TRUE(before->Extend({}, ids).ok());
+  for (const int64_t position : {int64_t{0}, int64_t{4 * kChunk}, int64_t{5 * kChunk - 1}}) {
+    std::vector<int32_t> changed = ids;
+    changed[position] = (changed[position] + 1) % 97;
+    const auto after = models.Learned();
+    ASSERT_TRUE(after->Extend({}, changed).ok());
+    const int64_t chunk = position / kChunk;
+    EXPECT_EQ(Differing(before->history(), after->history(), config),
+              (std::vector<int64_t>{chunk, chunk + 1, chunk + 2}));
+  }
+}
+
+}  // namespace
+}  // namespace kakeya

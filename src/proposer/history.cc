@@ -1,0 +1,61 @@
+#include "proposer/history.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <iterator>
+#include <limits>
+#include <utility>
+
+namespace kakeya {
+namespace {
+
+size_t RecordBytes(const RestorerConfig& config) {
+  const RestorerConfig::Summary& summary = config.summary;
+  const size_t floats = static_cast<size_t>(kChunk) + summary.segments;
+  return kChunk * sizeof(int32_t) + floats * sizeof(float) + size_t{kChunk} * config.code_dim +
+         static_cast<size_t>(summary.segments) * summary.dim;
+}
+
+}  // namespace
+
+History::History(const RestorerConfig& config, MemoryBudget* budget)
+    : segments_(config.summary.segments),
+      code_dim_(config.code_dim),
+      record_bytes_(RecordBytes(config)),
+      budget_(budget) {}
+
+Status History::Add(int64_t count) {
+  std::vector<Buffer> fresh;
+  for (int64_t i = 0; i < count; ++i) {
+    KAKEYA_ASSIGN_OR_RETURN(Buffer record, budget_->Allocate(MemoryTag::kHistory, record_bytes_,
+                                                             "codes of the history"));
+    fresh.push_back(std::move(record));
+  }
+  std::move(fresh.begin(), fresh.end(), std::back_inserter(records_));
+  bad_.resize(records_.size());
+  return OkStatus();
+}
+
+ChunkRecord History::At(int64_t chunk) const {
+  assert(chunk >= 0 && chunk < chunks());
+  ChunkRecord out;
+  out.ids = records_[chunk].as<int32_t>();
+  out.code_scales = reinterpret_cast<float*>(out.ids + kChunk);
+  out.summary_scales = out.code_scales + kChunk;
+  out.codes = reinterpret_cast<int8_t*>(out.summary_scales + segments_);
+  out.summaries = out.codes + int64_t{kChunk} * code_dim_;
+  return out;
+}
+
+void History::Seal(int64_t chunk) {
+  const ChunkRecord record = At(chunk);
+  const auto is_number = [](float scale) { return std::isfinite(scale); };
+  const float* const scales = record.code_scales;
+  if (std::all_of(scales, scales + kChunk + segments_, is_number)) return;
+  std::fill_n(record.code_scales, kChunk, std::numeric_limits<float>::quiet_NaN());
+  bad_[chunk] = 1;
+  ++bad_chunks_;
+}
+
+}  // namespace kakeya

@@ -1,0 +1,61 @@
+// What is kept of every whole chunk: token ids, codes and summaries. Nothing else of a restored
+// session grows with its history.
+//
+//   record := ids code_scales summary_scales codes summaries
+//   ids := i32 x kChunk                   code_scales := f32 x kChunk
+//   summary_scales := f32 x segments      codes := i8 x kChunk x code_dim
+//   summaries := i8 x segments x dim
+//
+// Thread safety: none while it grows; any number of threads may read it otherwise.
+#ifndef KAKEYA_PROPOSER_HISTORY_H_
+#define KAKEYA_PROPOSER_HISTORY_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "base/memory_budget.h"
+#include "base/status.h"
+#include "proposer/restorer_config.h"
+
+namespace kakeya {
+
+// The parts of one chunk's record.
+struct ChunkRecord {
+  int32_t* ids = nullptr;           // (kChunk)
+  float* code_scales = nullptr;     // (kChunk); NaN: there is no code
+  float* summary_scales = nullptr;  // (segments)
+  int8_t* codes = nullptr;          // (kChunk, code_dim)
+  int8_t* summaries = nullptr;      // (segments, dim)
+};
+
+class History {
+ public:
+  History(const RestorerConfig& config, MemoryBudget* budget);
+
+  // Chunks that are there, and how many of them hold no numbers.
+  int64_t chunks() const { return static_cast<int64_t>(records_.size()); }
+  int64_t bad_chunks() const { return bad_chunks_; }
+  bool bad(int64_t chunk) const { return bad_[chunk] != 0; }
+  // Bytes of all records, as the allocator counts them.
+  size_t bytes() const { return records_.size() * record_bytes_; }
+
+  // Adds `count` records, not filled in. Errors: ResourceExhausted; nothing was added then.
+  Status Add(int64_t count);
+  ChunkRecord At(int64_t chunk) const;
+  // The record has been filled in: notes whether all its scales are numbers. If not, none of its
+  // codes will pass for one.
+  void Seal(int64_t chunk);
+
+ private:
+  int segments_;
+  int code_dim_;
+  size_t record_bytes_;
+  MemoryBudget* budget_;
+  std::vector<Buffer> records_;
+  std::vector<uint8_t> bad_;  // per chunk
+  int64_t bad_chunks_ = 0;
+};
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_PROPOSER_HISTORY_H_

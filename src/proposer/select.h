@@ -1,0 +1,73 @@
+// Which evicted chunks a query attends to: its group's heads are projected to one vector of int8,
+// compared with every chunk's summaries, and the best chunks above a learned threshold win.
+//
+// The choice is a pure function of the query, its position and the history: integer dot products
+// are exact, and floats are combined per chunk in one fixed expression.
+//
+// Thread safety: none; a selector belongs to one session.
+#ifndef KAKEYA_PROPOSER_SELECT_H_
+#define KAKEYA_PROPOSER_SELECT_H_
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backend/ops.h"
+#include "base/memory_budget.h"
+#include "base/status.h"
+#include "cache/restorer.h"
+#include "proposer/history.h"
+#include "proposer/restorer_model.h"
+#include "proposer/summary_dot.h"
+
+namespace kakeya {
+
+class Selector {
+ public:
+  // The model outlives the selector. Errors: ResourceExhausted.
+  static Result<Selector> Create(const RestorerModel* model, MemoryBudget* budget);
+
+  // As Restorer::Select. Chunks that hold no numbers are never taken.
+  void Select(const OpContext& context, const SelectQueries& queries, const History& history,
+              std::span<std::vector<ChunkVisit>> visits);
+
+ private:
+  struct Candidate {
+    float score = 0;
+    int64_t chunk = 0;
+  };
+  // Some rows of one KV head: the work of one task.
+  struct TileRows {
+    int kv_head = 0;
+    int first = 0;
+    int count = 0;
+  };
+  // What such a task needs and leaves.
+  struct Tile {
+    Buffer q;          // (rows, group * head_dim)
+    Buffer projected;  // (rows, dim + 1)
+    Buffer quantised;  // (rows, dim): int8 widened to int16
+    std::array<float, kMaxDotRows> scales;
+    std::array<float, kMaxDotRows> thresholds;
+    std::vector<std::vector<Candidate>> candidates;  // per row: a heap, the worst on top
+  };
+
+  explicit Selector(const RestorerModel* model) : model_(model) {}
+  static bool IsBetter(const Candidate& a, const Candidate& b);
+  static void Offer(const Candidate& candidate, int64_t max, std::vector<Candidate>* heap);
+  static void SelectAll(const SelectQueries& queries, const History& history,
+                        std::vector<ChunkVisit>* visits);
+  void Project(const SelectQueries& queries, const TileRows& rows, Tile* tile) const;
+  void Scan(const SelectQueries& queries, const History& history, const TileRows& rows,
+            Tile* tile) const;
+  void Gather(std::span<const Tile> tiles, int rows, std::vector<ChunkVisit>* visits);
+
+  const RestorerModel* model_;
+  std::vector<Tile> tiles_;       // (kv_heads, tiles of kMaxSelectRows rows)
+  std::vector<uint64_t> chosen_;  // scratch of Gather: chunk * kMaxSelectRows + row
+};
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_PROPOSER_SELECT_H_
