@@ -74,8 +74,8 @@ class Restorer {
   virtual void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const = 0;
 
   // Beyond so many positions, counted from chunk to chunk, a chunk is far: queries see it as if it
-  // stood just that far away. A multiple of kChunk; by default nothing is far.
-  virtual int64_t max_distance() const { return INT64_MAX; }
+  // stood just that far away. A multiple of kChunk, or INT64_MAX: nothing is far.
+  virtual int64_t max_distance() const = 0;
 
   // Bytes kept that grow with the history (codes, summaries), as the allocator counts them.
   virtual size_t history_bytes() const = 0;

@@ -31,6 +31,7 @@ class EditedRestorer : public Restorer {
               std::span<std::vector<ChunkVisit>> visits) override;
   Status BeginLayer(const OpContext& context, int layer) override;
   void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const override;
+  int64_t max_distance() const override { return inner_->max_distance(); }
   size_t history_bytes() const override { return inner_->history_bytes(); }
 
  private:

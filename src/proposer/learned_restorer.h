@@ -29,6 +29,7 @@ class LearnedRestorer : public Restorer {
   void Select(const OpContext& context, const SelectQueries& queries,
               std::span<std::vector<ChunkVisit>> visits) override;
   void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const override;
+  int64_t max_distance() const override { return model_->config.max_distance; }
   size_t history_bytes() const override { return history_.bytes(); }
 
   // Whole chunks whose codes or summaries are no numbers: Select never gives them, Restore gives

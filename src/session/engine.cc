@@ -4,6 +4,10 @@
 #include <filesystem>
 
 #include "base/system.h"
+#include "format/checkpoint.h"
+#include "format/fingerprint.h"
+#include "proposer/learned_restorer.h"
+#include "proposer/restorer_model.h"
 
 namespace kakeya {
 
@@ -21,6 +25,9 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& dir, const Engin
   if (engine->tokenizer_ && engine->tokenizer_->vocab_size() > vocabulary) {
     return Corrupt("{}: tokenizer.json has {} tokens, but the model only {} embeddings", dir,
                    engine->tokenizer_->vocab_size(), vocabulary);
+  }
+  if (!options.restorer_dir.empty()) {
+    KAKEYA_RETURN_IF_ERROR(engine->LoadRestorer(dir, options.restorer_dir));
   }
   engine->load_seconds_ =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -42,8 +49,21 @@ Result<std::vector<int32_t>> Engine::EncodeChat(ChatInput input) const {
   return tokenizer->EncodeSegments(rendered, {.add_special_tokens = false});
 }
 
-Result<std::unique_ptr<Restorer>> Engine::NewRestorer(MemoryBudget* /*budget*/) const {
-  return NotFound("the model has no restorer: --kv restored needs one (--restorer DIR)");
+Result<std::unique_ptr<Restorer>> Engine::NewRestorer(MemoryBudget* budget) const {
+  if (restorer_ == nullptr) {
+    return NotFound("the model has no restorer: --kv restored needs one (--restorer DIR)");
+  }
+  return LearnedRestorer::Create(&*model_, restorer_.get(), budget);
+}
+
+Status Engine::LoadRestorer(const std::string& model_dir, const std::string& dir) {
+  KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(model_dir));
+  KAKEYA_ASSIGN_OR_RETURN(const std::string fingerprint, Fingerprint(checkpoint));
+  KAKEYA_ASSIGN_OR_RETURN(
+      RestorerModel restorer,
+      RestorerModel::Load(dir, *model_, fingerprint, &budget_, pool_.get()));
+  restorer_ = std::make_shared<const RestorerModel>(std::move(restorer));
+  return OkStatus();
 }
 
 Status Engine::LoadText(const std::string& dir) {

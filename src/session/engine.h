@@ -63,6 +63,7 @@ class Engine {
   Engine(Device device, size_t memory_limit) : device_(device), budget_(memory_limit) {}
   Status LoadText(const std::string& dir);
   Status LoadChatTemplate(const std::string& dir);
+  Status LoadRestorer(const std::string& model_dir, const std::string& dir);
 
   Device device_;
   MemoryBudget budget_;  // outlives what is allocated from it, hence before it

@@ -46,7 +46,9 @@ void AttendVisit(const VisitArgs& args, const AttentionTile& tile, const PageVis
 
 void AttendTile(const VisitArgs& args, const AttentionTile& tile, const PageVisit* visits,
                 size_t count, float* state) {
+  const uint64_t rows = (~uint64_t{0} >> (64 - tile.rows)) << tile.row;
   for (size_t i = 0; i < count; ++i) {
+    if ((visits[i].rows & rows) == 0) continue;
     WithElements(args.kv_dtype, visits[i].data, [&](const auto* data) HWY_ATTR {
       AttendVisit(args, tile, visits[i], data, state);
     });
