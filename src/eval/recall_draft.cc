@@ -8,8 +8,9 @@ namespace {
 
 constexpr std::array kFactKeys = {KeyKind::kNoun, KeyKind::kNoun, KeyKind::kPerson,
                                   KeyKind::kMachine};
-// A needle in a chunk of its own, and a whole one between it and the next.
-constexpr int64_t kChunkApart = 130;
+// More than a chunk of 64 lies between one needle and the next; two where there is room.
+constexpr int64_t kLeastGap = 66;
+constexpr int64_t kGoodGap = 130;
 
 RecallStatement State(const char* frame, const std::string& key, const RecallValue& value) {
   return {Fill(frame, key, value.text), Fill(frame, key, value.edited), {}};
@@ -40,8 +41,9 @@ Result<RecallDraft> DraftLookAlikes(RecallWords* words) {
   const RecallPhrasing& phrasing = words->random().Pick(FactPhrasings());
   std::string key;
   KAKEYA_ASSIGN_OR_RETURN(RecallDraft draft, DraftFact(words, KeyKind::kNoun, phrasing, &key));
-  for (size_t i = 0, n = 6 + words->random().Below(7); i < n; ++i) {
-    KAKEYA_ASSIGN_OR_RETURN(const std::string other, words->LookAlike(key));
+  const size_t most = 6 + words->random().Below(7);
+  KAKEYA_ASSIGN_OR_RETURN(const std::vector<std::string> others, words->LookAlikes(key, 6, most));
+  for (const std::string& other : others) {
     KAKEYA_ASSIGN_OR_RETURN(const std::string digits, words->Digits());
     draft.others.push_back(Decoy(Fill(phrasing.statement, other, digits)));
   }
@@ -72,7 +74,8 @@ Result<RecallDraft> DraftFourValues(RecallWords* words) {
   KAKEYA_ASSIGN_OR_RETURN(const std::string key,
                           words->Key(words->random().Pick<KeyKind>(kFactKeys)));
   RecallDraft draft;
-  draft.gap = draft.best_gap = kChunkApart;
+  draft.gap = kLeastGap;
+  draft.best_gap = kGoodGap;
   draft.questions.push_back({Fill(phrasing.question, key), {}, {}});
   for (int i = 0; i < 4; ++i) {
     KAKEYA_ASSIGN_OR_RETURN(const RecallValue value, words->Value());
@@ -85,7 +88,8 @@ Result<RecallDraft> DraftFourValues(RecallWords* words) {
 
 Result<RecallDraft> DraftFourQuestions(RecallWords* words) {
   RecallDraft draft;
-  draft.gap = draft.best_gap = kChunkApart;
+  draft.gap = kLeastGap;
+  draft.best_gap = kGoodGap;
   for (int i = 0; i < 4; ++i) {
     KAKEYA_ASSIGN_OR_RETURN(RecallDraft one, DraftSingle(words));
     draft.needles.push_back(std::move(one.needles[0]));
@@ -99,7 +103,7 @@ Result<RecallDraft> DraftFourQuestions(RecallWords* words) {
 Result<RecallDraft> DraftChain(RecallWords* words) {
   const ChainPhrasing& phrasing = words->random().Pick(ChainPhrasings());
   RecallDraft draft;
-  draft.gap = kChunkApart;
+  draft.gap = kLeastGap;
   draft.best_gap = 440;  // beyond what a proposer of a few chunks' sight could carry over
   for (int i = 0; i < 3; ++i) {
     KAKEYA_ASSIGN_OR_RETURN(const std::string first, words->Key(KeyKind::kVariable));
@@ -119,7 +123,7 @@ Result<RecallDraft> DraftChain(RecallWords* words) {
 }
 
 Result<RecallDraft> DraftJson(RecallWords* words) {
-  const RecallPhrasing phrasing{"  \"{k}\": \"{v}\",", words->random().Pick(JsonQuestions())};
+  const RecallPhrasing phrasing{"  \"{k}\": \"{v}\"", words->random().Pick(JsonQuestions())};
   std::string key;
   return DraftFact(words, KeyKind::kIdentifier, phrasing, &key);
 }

@@ -30,7 +30,8 @@ class RecallWords {
 
   // Errors: InvalidArgument when the surroundings leave nothing to draw.
   Result<std::string> Key(KeyKind kind);
-  Result<std::string> LookAlike(std::string_view key);
+  // As many as there are up to `most`, at least `least`.
+  Result<std::vector<std::string>> LookAlikes(std::string_view key, size_t least, size_t most);
   Result<std::string> Digits();
   Result<RecallValue> Value();
   // All pairs, those first of which the surroundings know neither word: of common words no long

@@ -35,11 +35,16 @@ Result<ComposedPrompt> TextForm::Compose(std::span<const RecallPiece> pieces,
                                          std::string_view question, bool edited) const {
   std::string text(json_ ? kJsonHead : kTextHead);
   for (const RecallPiece& piece : pieces) {
-    if (piece.statement != nullptr) {
-      AppendStatement(TextOf(*piece.statement, edited), &text);
+    const RecallStatement* statement = piece.statement;
+    if (json_) {
+      // Whole lines; npos + 1 = 0 leaves nothing.
+      text += statement != nullptr
+                  ? TextOf(*statement, edited) + ",\n"
+                  : std::string(piece.filler.substr(0, piece.filler.rfind('\n') + 1));
+    } else if (statement != nullptr) {
+      AppendStatement(TextOf(*statement, edited), &text);
     } else {
-      // An object has whole lines; npos + 1 = 0 leaves nothing.
-      text += json_ ? piece.filler.substr(0, piece.filler.rfind('\n') + 1) : piece.filler;
+      text += piece.filler;
     }
   }
   if (json_) {

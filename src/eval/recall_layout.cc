@@ -7,16 +7,27 @@
 namespace kakeya {
 namespace {
 
-constexpr int kRounds = 12;
+constexpr int kRounds = 24;
 constexpr int64_t kReach = 40;       // tokens that a cut may move to meet the end of a sentence
 constexpr int64_t kJsonLine = 16;    // a line of an object, about: its length moves in such steps
-constexpr int64_t kDepthBound = 64;  // tokens between the wanted and the real depth
+constexpr int64_t kShortReach = 12;  // where several needles share little room
+constexpr int64_t kDepthBound = 63;  // tokens between the wanted and the real depth
 
 // What is moved from round to round, in tokens of filler.
 struct Aim {
   int64_t filler = 0;   // all of it
   int64_t first = 0;    // before the first needle
   int64_t reserve = 0;  // behind the last needle, at least
+  int64_t reach = kReach;
+  int eased = 0;  // rounds in which `reserve` was found too large
+  // Values of `first` known as too small and too large.
+  int64_t shallow = -1;
+  int64_t deep = kMaxPromptTokens;
+};
+
+struct Place {
+  size_t at = 0;  // in the filler
+  const RecallStatement* statement = nullptr;
 };
 
 // Where the pieces meet, as drawn once for a prompt; ascending fractions.
@@ -51,9 +62,12 @@ class Layout {
   Result<RecallPrompt> Run();
 
  private:
-  Status Place(const Aim& aim);
+  Status PlaceAll(const Aim& aim);
+  void LineUp(std::vector<Place> places, size_t text_end);
   Status Measure(const ComposedPrompt& composed);
   bool Adjust(Aim* aim) const;
+  static void MoveEnd(int64_t too_long, Aim* aim);
+  static void MoveFirst(int64_t too_deep, Aim* aim);
   Status AddCounterfactual(const ComposedPrompt& composed);
   Status AddTurns();
   Status NoRoom() const {
@@ -66,7 +80,7 @@ class Layout {
     const auto offset = [&](int64_t token) {
       return filler_.offsets[static_cast<size_t>(std::clamp<int64_t>(token, 0, filler_.tokens()))];
     };
-    return CutNear(filler_.text, offset(lowest), offset(std::clamp(wanted, lowest, highest)),
+    return CutNear(filler_.text, offset(lowest), offset(std::min(wanted, highest)),
                    offset(highest));
   }
   int64_t TokenAt(size_t byte) const {
@@ -96,7 +110,7 @@ Result<RecallPrompt> Layout::Run() {
   Aim aim{.filler = spec_.length - overhead_, .reserve = spec_.min_distance};
   aim.first = Share(spec_.depth, aim.filler);
   for (int round = 0; round < kRounds; ++round) {
-    KAKEYA_RETURN_IF_ERROR(Place(aim));
+    KAKEYA_RETURN_IF_ERROR(PlaceAll(aim));
     KAKEYA_ASSIGN_OR_RETURN(composed, form_.Compose(pieces_, FirstQuestion(), false));
     KAKEYA_RETURN_IF_ERROR(Measure(composed));
     if (Adjust(&aim)) {
@@ -105,51 +119,57 @@ Result<RecallPrompt> Layout::Run() {
       return std::move(prompt_);
     }
   }
-  return NoRoom();
+  return InvalidArgument("the haystack can't be cut to a prompt of {} tokens for {}", spec_.length,
+                         NameOf(spec_.task));
 }
 
 // Cuts the filler for `aim` and lines up the pieces.
-Status Layout::Place(const Aim& aim) {
+Status Layout::PlaceAll(const Aim& aim) {
   const int64_t end = std::min(aim.filler, filler_.tokens());
-  const int64_t slack = filler_.lines ? kReach : spec_.length * 3 / 200;
+  const int64_t slack = filler_.lines ? kReach : spec_.length * 3 / 200 * aim.reach / kReach;
   if (end <= slack) return NoRoom();
   const size_t text_end = Cut(end - slack, end, end);
+  const int64_t available = TokenAt(text_end);
+  const int64_t latest = available - aim.reserve;  // for the last needle
   const int64_t count = static_cast<int64_t>(draft_.needles.size());
-  const int64_t latest = TokenAt(text_end) - aim.reserve;  // for the last needle
+  const int64_t reach = count > 1 ? std::min(aim.reach, kShortReach) : aim.reach;
   int64_t gap = draft_.best_gap;
-  if (count > 1) gap = std::min(gap, latest / (count - 1) - 2 * kReach);
+  if (count > 1) gap = std::min(gap, latest / (count - 1) - 2 * reach);
   if (latest < 0 || gap < draft_.gap) return NoRoom();
-  const int64_t step = count > 1 ? gap + 2 * kReach : 0;
-  const int64_t first = std::clamp<int64_t>(aim.first, 0, latest - (count - 1) * step);
+  const int64_t least = (count - 1) * (gap + 2 * reach);  // from the first needle to the last
+  const int64_t first = std::clamp<int64_t>(aim.first, 0, latest - least);
   depth_is_free_ = first == aim.first;
 
-  std::vector<std::pair<size_t, const RecallStatement*>> places;
+  std::vector<Place> places;
   for (int64_t i = 0; i < count; ++i) {
     const size_t u = static_cast<size_t>(i);
-    int64_t wanted = first + i * step;
-    if (i > 0) wanted += Share(scatter_.needles[u - 1], latest - first - (count - 1) * step);
-    const int64_t highest = std::min(wanted + kReach, latest);
-    places.emplace_back(Cut(std::max<int64_t>(wanted - kReach, 0), wanted, highest),
-                        &draft_.needles[u]);
+    const double fraction = i > 0 ? scatter_.needles[u - 1] : 0;
+    const int64_t wanted = first + i * (gap + 2 * reach) + Share(fraction, latest - least - first);
+    places.push_back(
+        {Cut(wanted - reach, wanted, std::min(wanted + reach, latest)), &draft_.needles[u]});
   }
+  // Off the ends, so that the needle can be the first or the last of all.
   for (size_t i = 0; i < draft_.others.size(); ++i) {
-    const int64_t wanted = Share(scatter_.others[i], TokenAt(text_end));
-    places.emplace_back(
-        std::min(text_end, Cut(std::max<int64_t>(wanted - kReach, 0), wanted, wanted + kReach)),
-        &draft_.others[i]);
+    const int64_t wanted = reach + Share(scatter_.others[i], available - 2 * reach);
+    places.push_back(
+        {std::min(Cut(wanted - reach, wanted, wanted + reach), text_end), &draft_.others[i]});
   }
+  LineUp(std::move(places), text_end);
+  return OkStatus();
+}
+
+void Layout::LineUp(std::vector<Place> places, size_t text_end) {
   std::stable_sort(places.begin(), places.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  pieces_.clear();
+                   [](const Place& a, const Place& b) { return a.at < b.at; });
   const std::string_view text = filler_.text;
   size_t begin = 0;
+  pieces_.clear();
   for (const auto& [at, statement] : places) {
     if (at > begin) pieces_.push_back({text.substr(begin, at - begin), nullptr});
     pieces_.push_back({{}, statement});
     begin = at;
   }
   if (text_end > begin) pieces_.push_back({text.substr(begin, text_end - begin), nullptr});
-  return OkStatus();
 }
 
 // Finds the needles among the tokens.
@@ -173,7 +193,26 @@ Status Layout::Measure(const ComposedPrompt& composed) {
   return OkStatus();
 }
 
-// Whether everything measured is within its bounds; if not, `aim` is set right.
+// The needle's share stays, and what is known of it was known of another length.
+void Layout::MoveEnd(int64_t too_long, Aim* aim) {
+  const double share = static_cast<double>(aim->first) / static_cast<double>(aim->filler);
+  aim->filler -= too_long;
+  aim->first = std::max<int64_t>(Share(share, aim->filler), 0);
+  aim->shallow = -1;
+  aim->deep = kMaxPromptTokens;
+}
+
+// A step over another statement moves the needle by that, too: where a step leads out of what is
+// known to be too small and too large, the middle is taken.
+void Layout::MoveFirst(int64_t too_deep, Aim* aim) {
+  (too_deep > 0 ? aim->deep : aim->shallow) = aim->first;
+  int64_t next = aim->first - too_deep;
+  if (next <= aim->shallow || next >= aim->deep) next = (aim->shallow + aim->deep) / 2;
+  aim->first = std::max<int64_t>(next, 0);
+}
+
+// Whether everything measured is within its bounds; if not, `aim` is set right, and the cuts may
+// move less.
 bool Layout::Adjust(Aim* aim) const {
   const int64_t context = static_cast<int64_t>(prompt_.context.size());
   const int64_t total = context + static_cast<int64_t>(prompt_.turns[0].ids.size());
@@ -182,11 +221,23 @@ bool Layout::Adjust(Aim* aim) const {
   const int64_t too_deep = prompt_.needles[0].begin - Share(spec_.depth, context);
   const int64_t too_near = spec_.min_distance - (context - prompt_.needles.back().end);
   const bool length_fits = std::abs(too_long) <= bound;
-  const bool depth_fits = !depth_is_free_ || std::abs(too_deep) <= kDepthBound;
-  if (!length_fits) aim->filler -= too_long;
-  if (!depth_fits) aim->first = std::max<int64_t>(aim->first - too_deep, 0);
-  if (too_near > 0) aim->reserve += too_near;
-  return length_fits && depth_fits && too_near <= 0;
+  // A needle that had to stand less deep stands as deep as it may. What is said behind it keeps it
+  // from the question too, so less filler will do; but not for ever.
+  const bool as_deep_as_may_be =
+      aim->reserve == 0 || too_near >= -kDepthBound || ++aim->eased > kRounds / 3;
+  const bool depth_fits = depth_is_free_ ? std::abs(too_deep) <= kDepthBound : as_deep_as_may_be;
+  if (length_fits && depth_fits && too_near <= 0) return true;
+  if (!length_fits) {
+    MoveEnd(too_long, aim);
+  } else if (too_near > 0) {
+    aim->reserve += too_near;
+  } else if (depth_is_free_) {
+    MoveFirst(too_deep, aim);
+  } else {
+    aim->reserve = std::max<int64_t>(aim->reserve + too_near + kDepthBound / 2, 0);
+  }
+  aim->reach = std::max(aim->reach * 3 / 4, filler_.lines ? kJsonLine + 4 : 4);
+  return false;
 }
 
 Status Layout::AddTurns() {

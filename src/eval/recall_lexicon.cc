@@ -8,25 +8,43 @@ namespace kakeya {
 namespace {
 
 constexpr const char* kAdjectives[] = {
-    "red",          "silver",    "golden",   "hidden",  "ancient",  "broken",    "crystal",
-    "frozen",       "hollow",    "iron",     "jade",    "marble",   "noble",     "pale",
-    "quiet",        "scarlet",   "violet",   "amber",   "bronze",   "dusty",     "emerald",
-    "faded",        "humble",    "narrow",   "rusty",   "velvet",   "misty",     "western",
-    "wooden",       "vivid",     "polished", "tiny",    "urban",    "bitter",    "eager",
-    "glossy",       "nimble",    "proud",    "winding", "painted",  "magnetic",  "solar",
-    "striped",      "turquoise", "drowsy",   "granite", "mossy",    "luminous",  "crooked",
-    "regal",        "brittle",   "scented",  "tangled", "crimson",  "wandering", "gilded",
-    "northwestern", "abandoned", "sapphire", "thorny",  "feathered"};
+    "red",      "silver",    "golden",       "hidden",    "ancient",   "broken",   "crystal",
+    "frozen",   "hollow",    "iron",         "jade",      "marble",    "noble",    "pale",
+    "quiet",    "scarlet",   "violet",       "amber",     "bronze",    "dusty",    "emerald",
+    "faded",    "humble",    "narrow",       "rusty",     "velvet",    "misty",    "western",
+    "wooden",   "vivid",     "polished",     "tiny",      "urban",     "bitter",   "eager",
+    "glossy",   "nimble",    "proud",        "winding",   "painted",   "magnetic", "solar",
+    "striped",  "blue",      "green",        "gentle",    "lunar",     "obsidian", "rapid",
+    "timber",   "wild",      "copper",       "grand",     "jagged",    "keen",     "lonely",
+    "plain",    "sacred",    "tall",         "upper",     "white",     "yellow",   "young",
+    "brave",    "calm",      "distant",      "early",     "foggy",     "great",    "heavy",
+    "inner",    "jolly",     "lower",        "modern",    "northern",  "outer",    "royal",
+    "secret",   "eastern",   "southern",     "clever",    "damp",      "fierce",   "hasty",
+    "idle",     "lazy",      "mellow",       "rough",     "sharp",     "tame",     "uneven",
+    "vast",     "weary",     "zealous",      "bright",    "cheap",     "dark",     "empty",
+    "fancy",    "giant",     "honest",       "little",    "turquoise", "drowsy",   "granite",
+    "mossy",    "luminous",  "crooked",      "regal",     "brittle",   "scented",  "tangled",
+    "crimson",  "wandering", "northwestern", "abandoned", "gilded",    "sapphire", "thorny",
+    "feathered"};
 constexpr const char* kNouns[] = {
-    "falcon",     "harbor",   "garden",    "castle",      "lantern",  "mirror",    "temple",
-    "orchard",    "quarry",   "saddle",    "anchor",      "feather",  "glacier",   "kettle",
-    "meadow",     "ribbon",   "statue",    "umbrella",    "violin",   "barrel",    "cabin",
-    "fountain",   "pantry",   "quilt",     "depot",       "envelope", "gallery",   "kiosk",
-    "beacon",     "compass",  "goblet",    "helmet",      "oyster",   "parcel",    "trumpet",
-    "boiler",     "furnace",  "hangar",    "turbine",     "viaduct",  "bicycle",   "generator",
-    "lighthouse", "chimney",  "walrus",    "cathedral",   "bazaar",   "submarine", "almanac",
-    "carousel",   "tapestry", "windmill",  "planetarium", "sundial",  "aqueduct",  "gazebo",
-    "mandolin",   "hedgehog", "barometer", "monastery"};
+    "falcon",      "harbor",  "garden",    "castle",   "lantern",    "mirror",   "temple",
+    "orchard",     "quarry",  "saddle",    "anchor",   "feather",    "glacier",  "kettle",
+    "meadow",      "ribbon",  "statue",    "umbrella", "violin",     "barrel",   "cabin",
+    "fountain",    "pantry",  "quilt",     "depot",    "envelope",   "gallery",  "kiosk",
+    "beacon",      "compass", "goblet",    "helmet",   "oyster",     "parcel",   "trumpet",
+    "boiler",      "furnace", "hangar",    "turbine",  "viaduct",    "bicycle",  "generator",
+    "river",       "bridge",  "forest",    "engine",   "ladder",     "market",   "needle",
+    "palace",      "tunnel",  "valley",    "window",   "basket",     "cannon",   "desert",
+    "hammer",      "island",  "jungle",    "library",  "notebook",   "oven",     "pillar",
+    "quiver",      "tower",   "wagon",     "archive",  "drawer",     "elevator", "gate",
+    "hallway",     "jacket",  "kitchen",   "locker",   "mill",       "nursery",  "office",
+    "railway",     "station", "theatre",   "unit",     "vault",      "yard",     "account",
+    "bakery",      "camera",  "factory",   "hotel",    "invoice",    "journal",  "ledger",
+    "machine",     "network", "printer",   "quarter",  "reactor",    "server",   "terminal",
+    "vessel",      "website", "album",     "dolphin",  "lighthouse", "chimney",  "walrus",
+    "cathedral",   "bazaar",  "submarine", "almanac",  "carousel",   "tapestry", "windmill",
+    "planetarium", "sundial", "aqueduct",  "gazebo",   "mandolin",   "hedgehog", "barometer",
+    "monastery"};
 constexpr const char* kFirstNames[] = {
     "Anna",  "Boris", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Ines",  "Jonas",
     "Karin", "Leon",  "Maria", "Nils",  "Olga",  "Paul",  "Quinn", "Rosa", "Simon", "Tomas",
@@ -109,19 +127,18 @@ std::string MakeKey(KeyKind kind, RecallRandom* random) {
   return key;
 }
 
-std::string MakeLookAlike(std::string_view key, RecallRandom* random) {
-  const size_t space = key.rfind(' ');
-  const size_t before = key.rfind(' ', space - 1) + 1;  // 0 without an article
-  std::string other(key);
-  while (other == key || !IsHeldOutKey(other)) {
-    if (random->Below(2) == 0) {
-      other = std::string(key.substr(0, before)) + Pick(kAdjectives, random);
-      other += key.substr(space);
-    } else {
-      other = std::string(key.substr(0, space + 1)) + Pick(kNouns, random);
-    }
+std::vector<std::string> LookAlikesOf(std::string_view key) {
+  const size_t noun = key.rfind(' ') + 1;
+  const size_t adjective = key.rfind(' ', noun - 2) + 1;
+  std::vector<std::string> others;
+  const auto add = [&](std::string other) {
+    if (other != key && IsHeldOutKey(other)) others.push_back(std::move(other));
+  };
+  for (const char* word : kAdjectives) {
+    add(std::string(key.substr(0, adjective)) + word + std::string(key.substr(noun - 1)));
   }
-  return other;
+  for (const char* word : kNouns) add(std::string(key.substr(0, noun)) + word);
+  return others;
 }
 
 std::string Fill(std::string_view frame, std::string_view key, std::string_view value) {

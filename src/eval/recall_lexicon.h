@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "eval/recall_random.h"
 
@@ -26,8 +27,8 @@ enum class KeyKind {
 };
 // REQUIRES: nothing; every kind has held-out keys.
 std::string MakeKey(KeyKind kind, RecallRandom* random);
-// `key` (of kind kNoun) with its adjective or noun replaced: another held-out key.
-std::string MakeLookAlike(std::string_view key, RecallRandom* random);
+// `key` (of kind kNoun) with its adjective or noun replaced: all other held-out keys of this kind.
+std::vector<std::string> LookAlikesOf(std::string_view key);
 
 // Frames: {k} key, {K} key with a capital, {v} value, {q} the key in other words.
 struct RecallPhrasing {

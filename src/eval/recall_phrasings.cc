@@ -35,10 +35,11 @@ constexpr RecallPhrasing kFourValues[] = {
      "What are all the access codes for {k}, from first to last?"},
 };
 constexpr ChainPhrasing kChains[] = {
-    {"const {k} = {v};", "const {k} = {v};", "What number does {k} stand for?"},
-    {"{k} <- {v}", "{k} <- {v}", "Which number is in {k}?"},
-    {"The register {k} holds {v}.", "The register {k} holds what {v} holds.",
-     "Which number is held by {k}?"},
+    {"auto {k} = {v};", "auto {k} = {v};", "What value has {k}?"},
+    {"static int {k} = {v};", "{k} = {v};", "What value has the variable {k}?"},
+    {"Now {k} = {v}.", "Now {k} = {v}.", "Which value does the variable {k} contain?"},
+    {"The variable {k} starts as {v}.", "The variable {k} becomes equal to {v}.",
+     "What value has the variable {k}?"},
 };
 constexpr const char* kJsonQuestions[] = {
     "Which number is stored under \"{k}\"?",

@@ -39,12 +39,18 @@ Result<std::string> RecallWords::Key(KeyKind kind) {
   return InvalidArgument("the haystack contains every key that could be asked for");
 }
 
-Result<std::string> RecallWords::LookAlike(std::string_view key) {
-  for (int i = 0; i < kDraws; ++i) {
-    std::string other = MakeLookAlike(key, random_);
-    if (Claim(other)) return other;
+Result<std::vector<std::string>> RecallWords::LookAlikes(std::string_view key, size_t least,
+                                                         size_t most) {
+  std::vector<std::string> candidates = LookAlikesOf(key);
+  random_->Shuffle(&candidates);
+  std::vector<std::string> keys;
+  for (std::string& candidate : candidates) {
+    if (keys.size() < most && Claim(candidate)) keys.push_back(std::move(candidate));
   }
-  return InvalidArgument("the haystack contains every key that could be asked for");
+  if (keys.size() < least) {
+    return InvalidArgument("the haystack contains too many keys that look like \"{}\"", key);
+  }
+  return keys;
 }
 
 Result<std::string> RecallWords::Digits() {
