@@ -1,29 +1,15 @@
 #include "eval/recall_layout.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
+
+#include "eval/recall_aim.h"
 
 namespace kakeya {
 namespace {
 
-constexpr int kRounds = 24;
-constexpr int64_t kReach = 40;       // tokens that a cut may move to meet the end of a sentence
-constexpr int64_t kJsonLine = 16;    // a line of an object, about: its length moves in such steps
-constexpr int64_t kShortReach = 12;  // where several needles share little room
-constexpr int64_t kDepthBound = 63;  // tokens between the wanted and the real depth
-
-// What is moved from round to round, in tokens of filler.
-struct Aim {
-  int64_t filler = 0;   // all of it
-  int64_t first = 0;    // before the first needle
-  int64_t reserve = 0;  // behind the last needle, at least
-  int64_t reach = kReach;
-  int eased = 0;  // rounds in which `reserve` was found too large
-  // Values of `first` known as too small and too large.
-  int64_t shallow = -1;
-  int64_t deep = kMaxPromptTokens;
-};
+constexpr int64_t kShortReach = 12;  // of cuts where several needles share little room
+constexpr int64_t kJsonLine = 16;    // tokens of a line of an object, about
 
 struct Place {
   size_t at = 0;  // in the filler
@@ -43,10 +29,6 @@ std::vector<double> Ascending(size_t n, RecallRandom* random) {
   return fractions;
 }
 
-int64_t Share(double fraction, int64_t of) {
-  return static_cast<int64_t>(fraction * static_cast<double>(of));
-}
-
 class Layout {
  public:
   Layout(const Tokenizer& tokenizer, const RecallForm& form, const Filler& filler,
@@ -62,12 +44,10 @@ class Layout {
   Result<RecallPrompt> Run();
 
  private:
-  Status PlaceAll(const Aim& aim);
+  Status PlaceAll(const RecallAim& aim);
   void LineUp(std::vector<Place> places, size_t text_end);
   Status Measure(const ComposedPrompt& composed);
-  bool Adjust(Aim* aim) const;
-  static void MoveEnd(int64_t too_long, Aim* aim);
-  static void MoveFirst(int64_t too_deep, Aim* aim);
+  RecallMiss Miss() const;
   Status AddCounterfactual(const ComposedPrompt& composed);
   Status AddTurns();
   Status NoRoom() const {
@@ -107,13 +87,15 @@ Result<RecallPrompt> Layout::Run() {
   for (const RecallStatement& other : draft_.others) pieces_.push_back({{}, &other});
   KAKEYA_ASSIGN_OR_RETURN(ComposedPrompt composed, form_.Compose(pieces_, FirstQuestion(), false));
   overhead_ = static_cast<int64_t>(composed.ids.size());
-  Aim aim{.filler = spec_.length - overhead_, .reserve = spec_.min_distance};
-  aim.first = Share(spec_.depth, aim.filler);
-  for (int round = 0; round < kRounds; ++round) {
+  RecallAim aim{.filler = spec_.length - overhead_, .reserve = spec_.min_distance};
+  aim.first = ShareOf(spec_.depth, aim.filler);
+  const RecallBounds bounds{.length = std::max(spec_.length / 50, filler_.lines ? kJsonLine : 0),
+                            .least_reach = filler_.lines ? kJsonLine + 4 : 4};
+  for (int attempt = 0; attempt < RecallAim::kAttempts; ++attempt) {
     KAKEYA_RETURN_IF_ERROR(PlaceAll(aim));
     KAKEYA_ASSIGN_OR_RETURN(composed, form_.Compose(pieces_, FirstQuestion(), false));
     KAKEYA_RETURN_IF_ERROR(Measure(composed));
-    if (Adjust(&aim)) {
+    if (IsOnTarget(Miss(), bounds, &aim)) {
       KAKEYA_RETURN_IF_ERROR(AddTurns());
       KAKEYA_RETURN_IF_ERROR(AddCounterfactual(composed));
       return std::move(prompt_);
@@ -124,9 +106,11 @@ Result<RecallPrompt> Layout::Run() {
 }
 
 // Cuts the filler for `aim` and lines up the pieces.
-Status Layout::PlaceAll(const Aim& aim) {
+Status Layout::PlaceAll(const RecallAim& aim) {
   const int64_t end = std::min(aim.filler, filler_.tokens());
-  const int64_t slack = filler_.lines ? kReach : spec_.length * 3 / 200 * aim.reach / kReach;
+  const int64_t slack = filler_.lines
+                            ? RecallAim::kFarthestReach
+                            : spec_.length * 3 / 200 * aim.reach / RecallAim::kFarthestReach;
   if (end <= slack) return NoRoom();
   const size_t text_end = Cut(end - slack, end, end);
   const int64_t available = TokenAt(text_end);
@@ -144,13 +128,14 @@ Status Layout::PlaceAll(const Aim& aim) {
   for (int64_t i = 0; i < count; ++i) {
     const size_t u = static_cast<size_t>(i);
     const double fraction = i > 0 ? scatter_.needles[u - 1] : 0;
-    const int64_t wanted = first + i * (gap + 2 * reach) + Share(fraction, latest - least - first);
+    const int64_t wanted =
+        first + i * (gap + 2 * reach) + ShareOf(fraction, latest - least - first);
     places.push_back(
         {Cut(wanted - reach, wanted, std::min(wanted + reach, latest)), &draft_.needles[u]});
   }
   // Off the ends, so that the needle can be the first or the last of all.
   for (size_t i = 0; i < draft_.others.size(); ++i) {
-    const int64_t wanted = reach + Share(scatter_.others[i], available - 2 * reach);
+    const int64_t wanted = reach + ShareOf(scatter_.others[i], available - 2 * reach);
     places.push_back(
         {std::min(Cut(wanted - reach, wanted, wanted + reach), text_end), &draft_.others[i]});
   }
@@ -193,51 +178,13 @@ Status Layout::Measure(const ComposedPrompt& composed) {
   return OkStatus();
 }
 
-// The needle's share stays, and what is known of it was known of another length.
-void Layout::MoveEnd(int64_t too_long, Aim* aim) {
-  const double share = static_cast<double>(aim->first) / static_cast<double>(aim->filler);
-  aim->filler -= too_long;
-  aim->first = std::max<int64_t>(Share(share, aim->filler), 0);
-  aim->shallow = -1;
-  aim->deep = kMaxPromptTokens;
-}
-
-// A step over another statement moves the needle by that, too: where a step leads out of what is
-// known to be too small and too large, the middle is taken.
-void Layout::MoveFirst(int64_t too_deep, Aim* aim) {
-  (too_deep > 0 ? aim->deep : aim->shallow) = aim->first;
-  int64_t next = aim->first - too_deep;
-  if (next <= aim->shallow || next >= aim->deep) next = (aim->shallow + aim->deep) / 2;
-  aim->first = std::max<int64_t>(next, 0);
-}
-
-// Whether everything measured is within its bounds; if not, `aim` is set right, and the cuts may
-// move less.
-bool Layout::Adjust(Aim* aim) const {
+RecallMiss Layout::Miss() const {
   const int64_t context = static_cast<int64_t>(prompt_.context.size());
   const int64_t total = context + static_cast<int64_t>(prompt_.turns[0].ids.size());
-  const int64_t too_long = total - spec_.length;
-  const int64_t bound = std::max(spec_.length / 50, filler_.lines ? kJsonLine : 0);
-  const int64_t too_deep = prompt_.needles[0].begin - Share(spec_.depth, context);
-  const int64_t too_near = spec_.min_distance - (context - prompt_.needles.back().end);
-  const bool length_fits = std::abs(too_long) <= bound;
-  // A needle that had to stand less deep stands as deep as it may. What is said behind it keeps it
-  // from the question too, so less filler will do; but not for ever.
-  const bool as_deep_as_may_be =
-      aim->reserve == 0 || too_near >= -kDepthBound || ++aim->eased > kRounds / 3;
-  const bool depth_fits = depth_is_free_ ? std::abs(too_deep) <= kDepthBound : as_deep_as_may_be;
-  if (length_fits && depth_fits && too_near <= 0) return true;
-  if (!length_fits) {
-    MoveEnd(too_long, aim);
-  } else if (too_near > 0) {
-    aim->reserve += too_near;
-  } else if (depth_is_free_) {
-    MoveFirst(too_deep, aim);
-  } else {
-    aim->reserve = std::max<int64_t>(aim->reserve + too_near + kDepthBound / 2, 0);
-  }
-  aim->reach = std::max(aim->reach * 3 / 4, filler_.lines ? kJsonLine + 4 : 4);
-  return false;
+  return {.too_long = total - spec_.length,
+          .too_deep = prompt_.needles[0].begin - ShareOf(spec_.depth, context),
+          .depth_is_free = depth_is_free_,
+          .too_near = spec_.min_distance - (context - prompt_.needles.back().end)};
 }
 
 Status Layout::AddTurns() {
