@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -18,6 +19,16 @@ struct FreshPage {
   RestoreBuffer::Page page;
   ChunkRope::Tables rope;
 };
+
+// Whole numbers, so that the compiler makes vectors of it.
+bool AllFinite(const float* values, int64_t n) {
+  constexpr uint32_t kExponent = 0x7f800000;  // all ones in NaN and infinity alone
+  uint32_t found = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    found |= (std::bit_cast<uint32_t>(values[i]) & kExponent) == kExponent ? 1 : 0;
+  }
+  return found == 0;
+}
 
 // The visits of all KV heads, taken in rounds: as many restored pages at once as the buffer holds.
 class Rounds {
@@ -110,10 +121,7 @@ class Rounds {
     alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> k;
     alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> v;
     restoration_.restorer->Restore(layer_, fresh.key.kv_head, fresh.key.chunk, k.data(), v.data());
-    const auto finite = [&](const float* values) {
-      return std::all_of(values, values + elements, [](float x) { return std::isfinite(x); });
-    };
-    *fresh.page.failed = !finite(k.data()) || !finite(v.data());
+    *fresh.page.failed = !AllFinite(k.data(), elements) || !AllFinite(v.data(), elements);
     if (*fresh.page.failed) return;
     const OpContext here{.device = context_.device, .pool = nullptr};
     Rope(here, k.data(), kChunk, 1, head_dim_, fresh.rope.cos, fresh.rope.sin);
