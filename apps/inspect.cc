@@ -5,9 +5,12 @@
 
 #include "cache/window.h"
 #include "format/checkpoint.h"
+#include "format/fingerprint.h"
 #include "model/config.h"
 #include "options.h"
 #include "output.h"
+#include "proposer/history.h"
+#include "proposer/restorer_config.h"
 #include "text/tokenizer.h"
 #include "verbs.h"
 
@@ -115,6 +118,27 @@ Json DescribeText(const std::string& dir, const ModelConfig& config) {
   return out;
 }
 
+// DIR/restorer, and whether it was made for this very model; null if there is none. Reads all
+// weights once, to tell.
+Json DescribeRestorer(const std::string& dir, const ModelConfig& config,
+                      const Checkpoint& checkpoint) {
+  const std::string restorer_dir = dir + "/restorer";
+  std::error_code ignored;
+  if (!std::filesystem::exists(restorer_dir, ignored)) return nullptr;
+  const Result<std::string> fingerprint = Fingerprint(checkpoint);
+  if (!fingerprint.ok()) return {{"error", fingerprint.status().message()}};
+  const Result<RestorerConfig> restorer = LoadRestorerConfig(restorer_dir, config, *fingerprint);
+  if (!restorer.ok()) return {{"error", restorer.status().message()}};
+  return {{"proposer_layers", restorer->proposer.layers},
+          {"proposer_hidden", restorer->proposer.hidden},
+          {"code_dim", restorer->code_dim},
+          {"token_dim", restorer->token_dim},
+          {"summary", {{"segments", restorer->summary.segments}, {"dim", restorer->summary.dim}}},
+          {"chunks", restorer->chunks},
+          {"max_distance", restorer->max_distance},
+          {"history_bytes_per_chunk", History::RecordBytes(*restorer)}};
+}
+
 // "key  value" lines, one level of nesting written as key.subkey.
 std::string Table(const Json& json, const std::string& prefix = "") {
   std::string out;
@@ -144,6 +168,7 @@ Status Run(const InspectFlags& flags) {
                        {"config", DescribeConfig(config)},
                        {"tensors", DescribeTensors(checkpoint, flags.tensors)},
                        {"kv", DescribeKv(config)},
+                       {"restorer", DescribeRestorer(flags.dir, config, checkpoint)},
                        {"text", DescribeText(flags.dir, config)}};
   return flags.json ? PrintJson(report) : Print(Table(report));
 }

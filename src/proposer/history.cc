@@ -8,16 +8,12 @@
 #include <utility>
 
 namespace kakeya {
-namespace {
-
-size_t RecordBytes(const RestorerConfig& config) {
+size_t History::RecordBytes(const RestorerConfig& config) {
   const RestorerConfig::Summary& summary = config.summary;
   const size_t floats = static_cast<size_t>(kChunk) + summary.segments;
   return kChunk * sizeof(int32_t) + floats * sizeof(float) + size_t{kChunk} * config.code_dim +
          static_cast<size_t>(summary.segments) * summary.dim;
 }
-
-}  // namespace
 
 History::History(const RestorerConfig& config, MemoryBudget* budget)
     : segments_(config.summary.segments),

@@ -32,6 +32,9 @@ class History {
  public:
   History(const RestorerConfig& config, MemoryBudget* budget);
 
+  // What is kept of one chunk.
+  static size_t RecordBytes(const RestorerConfig& config);
+
   // Chunks that are there, and how many of them hold no numbers.
   int64_t chunks() const { return static_cast<int64_t>(records_.size()); }
   int64_t bad_chunks() const { return bad_chunks_; }
