@@ -62,7 +62,7 @@ Status ReadSummary(const Json& in, RestorerConfig::Summary* out) {
 }
 
 Status ReadSelection(const Json& in, RestorerConfig* out) {
-  KAKEYA_ASSIGN_OR_RETURN(const double share, GetDouble(in, "min_share_log", -100, 0));
+  KAKEYA_ASSIGN_OR_RETURN(const double share, GetDouble(in, "min_share_log", -100, 100));
   out->min_share_log = static_cast<float>(share);
   KAKEYA_ASSIGN_OR_RETURN(out->chunks, GetInt(in, "chunks", 1, kMaxChunks));
   return OkStatus();

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cache/window.h"
+#include "proposer/latest_chunks.h"
 #include "proposer/quantize.h"
 #include "proposer/summary_dot.h"
 
@@ -18,10 +19,6 @@ constexpr int kTileRows = kMaxDotRows;
 constexpr int kTiles = (kMaxSelectRows + kTileRows - 1) / kTileRows;
 // Multiplications that are worth waking other threads for.
 constexpr int64_t kParallelWork = 1 << 20;
-
-bool IsExcluded(const SelectQueries& queries, int64_t chunk) {
-  return chunk < static_cast<int64_t>(queries.excluded.size()) && queries.excluded[chunk] != 0;
-}
 
 // The bucket of a distance in chunks, at least 1.
 int DistanceBucket(int64_t distance) {
@@ -137,19 +134,6 @@ void Selector::Gather(std::span<const Tile> tiles, int rows, std::vector<ChunkVi
   }
 }
 
-void Selector::SelectAll(const SelectQueries& queries, const History& history,
-                         std::vector<ChunkVisit>* visits) {
-  visits->clear();
-  const std::span<const int64_t> window_begin = queries.window_begin;
-  int first = 0;
-  for (int64_t chunk = queries.first_chunk; chunk < window_begin.back() / kChunk; ++chunk) {
-    while (window_begin[first] / kChunk <= chunk) ++first;
-    if (IsExcluded(queries, chunk) || history.bad(chunk)) continue;
-    const uint64_t all = ~uint64_t{0} >> (kMaxSelectRows - queries.rows);
-    visits->push_back({chunk, all >> first << first});
-  }
-}
-
 void Selector::Select(const OpContext& context, const SelectQueries& queries,
                       const History& history, std::span<std::vector<ChunkVisit>> visits) {
   const RestorerConfig& config = model_->config;
@@ -159,7 +143,8 @@ void Selector::Select(const OpContext& context, const SelectQueries& queries,
   assert(static_cast<int>(visits.size()) == kv_heads);
   assert(queries.window_begin.back() / kChunk <= history.chunks());
   if (queries.max_chunks == kAllChunks) {
-    SelectAll(queries, history, &visits[0]);
+    LatestChunks(queries, &visits[0]);
+    std::erase_if(visits[0], [&](const ChunkVisit& visit) { return history.bad(visit.chunk); });
     for (int head = 1; head < kv_heads; ++head) visits[head] = visits[0];
     return;
   }

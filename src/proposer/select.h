@@ -56,8 +56,6 @@ class Selector {
   explicit Selector(const RestorerModel* model) : model_(model) {}
   static bool IsBetter(const Candidate& a, const Candidate& b);
   static void Offer(const Candidate& candidate, int64_t max, std::vector<Candidate>* heap);
-  static void SelectAll(const SelectQueries& queries, const History& history,
-                        std::vector<ChunkVisit>* visits);
   void Project(const SelectQueries& queries, const TileRows& rows, Tile* tile) const;
   void Scan(const SelectQueries& queries, const History& history, const TileRows& rows,
             Tile* tile) const;

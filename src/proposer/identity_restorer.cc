@@ -1,0 +1,61 @@
+#include "proposer/identity_restorer.h"
+
+#include <algorithm>
+#include <cassert>
+#include <iterator>
+#include <utility>
+
+#include "proposer/latest_chunks.h"
+
+namespace kakeya {
+
+Result<std::unique_ptr<Restorer>> IdentityRestorer::Create(const Model* verifier, DType kv_dtype,
+                                                           MemoryBudget* budget) {
+  KAKEYA_ASSIGN_OR_RETURN(VerifierPass pass, VerifierPass::Create(verifier, kv_dtype, budget));
+  return std::unique_ptr<Restorer>(new IdentityRestorer(std::move(pass), budget));
+}
+
+Status IdentityRestorer::Extend(const OpContext& /*context*/, std::span<const int32_t> ids) {
+  const int64_t end = size_ + static_cast<int64_t>(ids.size());
+  std::vector<Buffer> fresh;
+  while (static_cast<int64_t>(ids_.size() + fresh.size()) * kChunk < end) {
+    KAKEYA_ASSIGN_OR_RETURN(Buffer chunk, budget_->Allocate(MemoryTag::kHistory,
+                                                            kChunk * sizeof(int32_t), "token ids"));
+    fresh.push_back(std::move(chunk));
+  }
+  std::move(fresh.begin(), fresh.end(), std::back_inserter(ids_));
+  for (const int32_t id : ids) {
+    ids_[size_ / kChunk].as<int32_t>()[size_ % kChunk] = id;
+    ++size_;
+  }
+  return OkStatus();
+}
+
+void IdentityRestorer::Select(const OpContext& /*context*/, const SelectQueries& queries,
+                              std::span<std::vector<ChunkVisit>> visits) {
+  LatestChunks(queries, &visits[0]);
+  for (size_t head = 1; head < visits.size(); ++head) visits[head] = visits[0];
+}
+
+Status IdentityRestorer::BeginLayer(const OpContext& context, int layer) {
+  const int64_t whole = size_ / kChunk * kChunk;
+  if (whole != pass_.positions() || layer < pass_.layer()) {
+    std::vector<int32_t> ids;
+    for (int64_t chunk = 0; chunk < whole / kChunk; ++chunk) {
+      ids.insert(ids.end(), ids_[chunk].as<int32_t>(), ids_[chunk].as<int32_t>() + kChunk);
+    }
+    KAKEYA_RETURN_IF_ERROR(pass_.Begin(context, ids));
+  }
+  while (pass_.layer() < layer) KAKEYA_RETURN_IF_ERROR(pass_.NextLayer(context));
+  return OkStatus();
+}
+
+void IdentityRestorer::Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const {
+  assert(layer == pass_.layer());
+  (void)layer;
+  pass_.CopyChunk(chunk * kChunk, kv_head, k, v);
+}
+
+size_t IdentityRestorer::history_bytes() const { return ids_.size() * kChunk * sizeof(int32_t); }
+
+}  // namespace kakeya

@@ -1,0 +1,48 @@
+// The restorer that can't be wrong: the verifier's own keys and values, computed again from the
+// whole text. With every chunk visited, a session's logits are those of one that keeps everything,
+// bit for bit: that is what it is for. Each layer costs a pass over the history.
+#ifndef KAKEYA_PROPOSER_IDENTITY_RESTORER_H_
+#define KAKEYA_PROPOSER_IDENTITY_RESTORER_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "cache/restorer.h"
+#include "proposer/verifier_pass.h"
+
+namespace kakeya {
+
+class IdentityRestorer : public Restorer {
+ public:
+  // `kv_dtype` is the session's. The verifier outlives the restorer; all memory comes from
+  // `budget`. Errors: ResourceExhausted.
+  static Result<std::unique_ptr<Restorer>> Create(const Model* verifier, DType kv_dtype,
+                                                  MemoryBudget* budget);
+
+  Status Extend(const OpContext& context, std::span<const int32_t> ids) override;
+  int64_t size() const override { return size_; }
+  // Knows no scores: the latest chunks.
+  void Select(const OpContext& context, const SelectQueries& queries,
+              std::span<std::vector<ChunkVisit>> visits) override;
+  int64_t max_distance() const override { return INT64_MAX; }
+  // Runs the verifier up to this layer, from the start if it was beyond, or if chunks were added.
+  Status BeginLayer(const OpContext& context, int layer) override;
+  // REQUIRES: BeginLayer(layer) since the last Extend.
+  void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const override;
+  size_t history_bytes() const override;
+
+ private:
+  IdentityRestorer(VerifierPass pass, MemoryBudget* budget)
+      : pass_(std::move(pass)), budget_(budget) {}
+
+  VerifierPass pass_;
+  MemoryBudget* budget_;
+  std::vector<Buffer> ids_;  // (kChunk) each
+  int64_t size_ = 0;
+};
+
+}  // namespace kakeya
+
+#endif  // KAKEYA_PROPOSER_IDENTITY_RESTORER_H_

@@ -1,0 +1,70 @@
+#include "proposer/self_restorer.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace kakeya {
+
+Result<std::unique_ptr<Restorer>> SelfRestorer::Create(const Model* verifier,
+                                                       const RestorerModel* restorer,
+                                                       DType kv_dtype, MemoryBudget* budget) {
+  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> selector,
+                          LearnedRestorer::Create(verifier, restorer, budget));
+  KAKEYA_ASSIGN_OR_RETURN(VerifierPass pass, VerifierPass::Create(verifier, kv_dtype, budget));
+  return std::unique_ptr<Restorer>(
+      new SelfRestorer(verifier, std::move(selector), std::move(pass), budget));
+}
+
+Result<Buffer> SelfRestorer::Compute(const OpContext& context, std::span<const int32_t> ids) {
+  const ModelConfig& config = verifier_->config;
+  const int64_t first = static_cast<int64_t>(ids.size()) - kChunk;
+  const int64_t elements = int64_t{2} * config.num_layers * config.num_kv_heads * HeadElements();
+  KAKEYA_ASSIGN_OR_RETURN(Buffer kept,
+                          budget_->Allocate(MemoryTag::kHistory, elements * sizeof(float),
+                                            "the verifier's own keys and values"));
+  KAKEYA_RETURN_IF_ERROR(pass_.Begin(context, ids));
+  float* out = kept.as<float>();
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    KAKEYA_RETURN_IF_ERROR(pass_.NextLayer(context));
+    for (int head = 0; head < config.num_kv_heads; ++head) {
+      pass_.CopyChunk(first, head, out, out + HeadElements());
+      out += 2 * HeadElements();
+    }
+  }
+  return kept;
+}
+
+Status SelfRestorer::Extend(const OpContext& context, std::span<const int32_t> ids) {
+  std::vector<int32_t> text = recent_;
+  text.insert(text.end(), ids.begin(), ids.end());
+  const std::span<const int32_t> all = text;
+  std::vector<Buffer> fresh;
+  size_t begin = 0;                           // of the predecessor
+  size_t chunk = kept_.empty() ? 0 : kChunk;  // where the next chunk starts
+  for (; chunk + kChunk <= all.size(); chunk += kChunk) {
+    begin = chunk == 0 ? 0 : chunk - kChunk;
+    KAKEYA_ASSIGN_OR_RETURN(Buffer kept,
+                            Compute(context, all.subspan(begin, chunk + kChunk - begin)));
+    fresh.push_back(std::move(kept));
+  }
+  KAKEYA_RETURN_IF_ERROR(selector_->Extend(context, ids));
+  std::move(fresh.begin(), fresh.end(), std::back_inserter(kept_));
+  recent_.assign(text.begin() + (chunk == 0 ? 0 : chunk - kChunk), text.end());
+  return OkStatus();
+}
+
+void SelfRestorer::Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const {
+  const int64_t head = int64_t{layer} * verifier_->config.num_kv_heads + kv_head;
+  const float* const from = kept_[chunk].as<float>() + 2 * head * HeadElements();
+  std::copy_n(from, HeadElements(), k);
+  std::copy_n(from + HeadElements(), HeadElements(), v);
+}
+
+size_t SelfRestorer::history_bytes() const {
+  size_t bytes = selector_->history_bytes();
+  for (const Buffer& kept : kept_) bytes += kept.size();
+  return bytes;
+}
+
+}  // namespace kakeya
