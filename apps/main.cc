@@ -22,12 +22,33 @@ constexpr const char* kDescription =
     "\n"
     "  kakeya generate -m models/demo -p \"Once upon a time\" -n 64\n"
     "  kakeya chat -m models/demo\n"
-    "  kakeya inspect -m models/demo";
+    "  kakeya inspect -m models/demo\n"
+    "  kakeya prove -m models/demo --lengths 1024,4096 -n 20 --html report.html";
 
 bool HasVerb(const CLI::App& app, const std::string& name) {
   const auto verbs = app.get_subcommands([](const CLI::App* /*verb*/) { return true; });
   return std::any_of(verbs.begin(), verbs.end(),
                      [&](const CLI::App* verb) { return verb->get_name() == name; });
+}
+
+// The command line for a shell to read again.
+std::string AsTyped(int argc, char** argv) {
+  std::string line;
+  for (int i = 0; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool plain = !word.empty() && word.find_first_not_of(
+                                            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                            "0123456789_-+=.,:/@%") == std::string::npos;
+    if (i > 0) line += ' ';
+    if (plain) {
+      line += word;
+      continue;
+    }
+    line += '\'';
+    for (const char c : word) line += c == '\'' ? "'\\''" : std::string(1, c);
+    line += '\'';
+  }
+  return line;
 }
 
 }  // namespace
@@ -45,6 +66,7 @@ int main(int argc, char** argv) {
   kakeya::cli::RegisterTokenize(&app, &exit_code);
   kakeya::cli::RegisterInspect(&app, &exit_code);
   kakeya::cli::RegisterEval(&app, &exit_code);
+  kakeya::cli::RegisterProve(&app, AsTyped(argc, argv), &exit_code);
   try {
     if (argc > 1 && argv[1][0] != '-' && !HasVerb(app, argv[1])) {
       return Fail(kakeya::InvalidArgument("there is no verb '{}' (try --help)", argv[1]));

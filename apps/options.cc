@@ -99,6 +99,13 @@ CLI::Option* AddRestoreChunks(CLI::App* app, int64_t* chunks) {
       ->type_name("K");
 }
 
+CLI::Option* AddSeed(CLI::App* app, uint64_t* seed, const std::string& help) {
+  return app->add_option("--seed", *seed, help)
+      ->check(kUnsigned64)
+      ->capture_default_str()
+      ->type_name("N");
+}
+
 void KvFlags::Register(CLI::App* app) {
   app->add_option("--kv", kv,
                   "What the cache keeps: 'full' every position; 'window' the first --sink "
@@ -107,6 +114,10 @@ void KvFlags::Register(CLI::App* app) {
                   "restorer, else full)")
       ->check(CLI::IsMember({"full", "window", "restored"}))
       ->type_name("POLICY");
+  RegisterSettings(app);
+}
+
+void KvFlags::RegisterSettings(CLI::App* app) {
   restorer_option_ =
       app->add_option("--restorer", restorer,
                       "Folder of the restorer for --kv restored, or 'identity': the model itself "
@@ -195,10 +206,7 @@ void SamplingFlags::Register(CLI::App* app) {
                   "Leave out tokens less likely than P times the most likely one; 0: off")
       ->capture_default_str()
       ->type_name("P");
-  app->add_option("--seed", sampling.seed, "Same seed, same text")
-      ->check(kUnsigned64)
-      ->capture_default_str()
-      ->type_name("N");
+  AddSeed(app, &sampling.seed, "Same seed, same text");
   app->add_option("--stop", stop, "End before this text; may be given several times")
       ->allow_extra_args(false)
       ->type_name("STR");

@@ -36,6 +36,8 @@ struct KvFlags {
   int64_t prefill_chunk = 512;
 
   void Register(CLI::App* app);
+  // The same without --kv, for verbs that run several policies.
+  void RegisterSettings(CLI::App* app);
   // Settles what depends on the model's folder. Errors: InvalidArgument for --kv restored without a
   // restorer, and for flags that --kv doesn't use.
   Status Resolve(const ModelFlags& model);
@@ -53,6 +55,9 @@ bool WarnOfFailedRestores(const Session& session);
 
 // "all" or a number of chunks.
 CLI::Option* AddRestoreChunks(CLI::App* app, int64_t* chunks);
+
+// --seed, a number below 2^64.
+CLI::Option* AddSeed(CLI::App* app, uint64_t* seed, const std::string& help);
 
 // -n, --temp, --top-k, --top-p, --min-p, --seed, --stop.
 struct SamplingFlags {

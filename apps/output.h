@@ -12,6 +12,7 @@
 namespace kakeya::cli {
 
 inline constexpr int kExitOk = 0;
+inline constexpr int kExitClaimFailed = 1;
 inline constexpr int kExitBadInput = 2;
 inline constexpr int kExitInterrupted = 130;  // 128 + SIGINT, as shells have it
 

@@ -4,6 +4,7 @@
 #define KAKEYA_APPS_VERBS_H_
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 namespace kakeya::cli {
 
@@ -12,6 +13,8 @@ void RegisterChat(CLI::App* app, int* exit_code);
 void RegisterTokenize(CLI::App* app, int* exit_code);
 void RegisterInspect(CLI::App* app, int* exit_code);
 void RegisterEval(CLI::App* app, int* exit_code);
+// `command`: as it was typed, for the report.
+void RegisterProve(CLI::App* app, const std::string& command, int* exit_code);
 
 }  // namespace kakeya::cli
 

@@ -14,7 +14,7 @@ std::vector<uint8_t> ChunksOf(const std::vector<TokenRange>& ranges, int followi
   std::vector<uint8_t> named(chunks);
   for (const TokenRange& range : ranges) {
     if (range.end <= range.begin) continue;
-    const int64_t last = std::min(ChunkOf(range.end - 1) + following, chunks - 1);
+    const int64_t last = std::min(ChunkOf(range.end - 1) + int64_t{following}, chunks - 1);
     for (int64_t c = ChunkOf(range.begin); c <= last; ++c) named[c] = 1;
   }
   return named;

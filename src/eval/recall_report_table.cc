@@ -13,9 +13,9 @@ std::string Percent(const std::optional<double>& share) {
 
 std::string RowLine(const RecallRow& row) {
   const Interval interval = row.count.interval();
-  std::string line = fmt::format(
-      "  {:<{}} {:>5} {:>6}  {:.3f} to {:.3f}", NameOf(row.arm), kArmWidth, row.count.n,
-      Percent(row.count.recall()), interval.low, interval.high);
+  std::string line =
+      fmt::format("  {:<{}} {:>5} {:>6}  {:.3f} to {:.3f}", NameOf(row.arm), kArmWidth, row.count.n,
+                  Percent(row.count.recall()), interval.low, interval.high);
   if (row.pairs) {
     const PairedDifference difference = DifferenceOf(*row.pairs);
     line += fmt::format("  {:+.3f} ({:+.3f} to {:+.3f})", difference.difference,
@@ -23,9 +23,9 @@ std::string RowLine(const RecallRow& row) {
   } else {
     line += fmt::format("  {:<25}", "");
   }
-  const std::string beyond = row.beyond_reach.n == 0
-                                 ? std::string("-")
-                                 : fmt::format("{} of {}", row.beyond_reach.hits, row.beyond_reach.n);
+  const std::string beyond =
+      row.beyond_reach.n == 0 ? std::string("-")
+                              : fmt::format("{} of {}", row.beyond_reach.hits, row.beyond_reach.n);
   line += fmt::format("  {:>12} {:>9} {:>9} {:>9.3f} {:>8.2f}\n", beyond,
                       BytesText(static_cast<double>(row.resident_bytes)),
                       BytesText(static_cast<double>(row.history_bytes)), row.prefill_ms_per_token,

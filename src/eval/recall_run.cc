@@ -31,6 +31,7 @@ struct Cell {
   RecallTask task = RecallTask::kSingle;
   int64_t length = 0;
   std::vector<RecallArm> arms;
+  double deepest = 1;  // where the last needle that keeps its distance stands
 };
 
 // Why an arm can't run on prompts like this one; empty when it can.
@@ -83,41 +84,58 @@ class Run {
     return OkStatus();
   }
 
-  // The first prompt of every cell is made before anything runs: what can't be asked shows now.
+  // Prompts of every cell are made before anything runs: what can't be asked shows now.
   Status Plan() {
     for (const RecallTask task : options_.tasks) {
       for (const int64_t length : options_.lengths) {
-        Result<RecallPrompt> prompt = prompts_(SpecOf(options_, task, length, 0));
-        if (!prompt.ok()) {
-          return prompt.status().WithContext(
-              fmt::format("task {} at {} tokens", NameOf(task), length));
-        }
-        Cell cell{.task = task, .length = length, .arms = {}};
-        for (const RecallArm arm : options_.arms) {
-          std::string reason = WhyNot(*engine_, options_, arm, length, *prompt);
-          if (reason.empty()) {
-            cell.arms.push_back(arm);
-          } else {
-            outcome_.skipped.push_back({task, length, arm, std::move(reason)});
+        const Status status = PlanCell(task, length);
+        const bool can_do_without =
+            status.code() == StatusCode::kNotFound || status.code() == StatusCode::kUnsupported;
+        if (can_do_without && options_.tasks.size() > 1) {
+          for (const RecallArm arm : options_.arms) {
+            outcome_.skipped.push_back({task, length, arm, status.message()});
           }
+        } else if (!status.ok()) {
+          return status.WithContext(fmt::format("task {} at {} tokens", NameOf(task), length));
         }
-        cells_.push_back(std::move(cell));
       }
     }
     for (const Cell& cell : cells_) {
-      for (const RecallArm arm : cell.arms) {
-        for (int64_t i = 0; i < options_.n; ++i) {
-          const RecallKey key{cell.task, cell.length, arm, i};
-          ++total_;
-          if (journal_->has(key)) {
-            ++done_;
-          } else {
-            eta_.Plan(arm, cell.length);
-          }
-        }
-      }
+      for (const RecallArm arm : cell.arms) PlanRuns(cell, arm);
     }
     return OkStatus();
+  }
+
+  Status PlanCell(RecallTask task, int64_t length) {
+    Cell cell;
+    cell.task = task;
+    cell.length = length;
+    // The deepest needle that keeps its distance: depths are spread over what there is.
+    RecallPromptSpec spec = SpecOf(options_, task, length, 0, /*deepest=*/1);
+    spec.depth = 1;
+    KAKEYA_ASSIGN_OR_RETURN(const RecallPrompt prompt, prompts_(spec));
+    cell.deepest = prompt.depth;
+    for (const RecallArm arm : options_.arms) {
+      std::string reason = WhyNot(*engine_, options_, arm, length, prompt);
+      if (reason.empty()) {
+        cell.arms.push_back(arm);
+      } else {
+        outcome_.skipped.push_back({task, length, arm, std::move(reason)});
+      }
+    }
+    cells_.push_back(std::move(cell));
+    return OkStatus();
+  }
+
+  void PlanRuns(const Cell& cell, RecallArm arm) {
+    for (int64_t i = 0; i < options_.n; ++i) {
+      ++total_;
+      if (journal_->has({cell.task, cell.length, arm, i})) {
+        ++done_;
+      } else {
+        eta_.Plan(arm, cell.length);
+      }
+    }
   }
 
   bool Wants(const Cell& cell, RecallArm arm, int64_t i) const {
@@ -129,7 +147,7 @@ class Run {
   Result<std::vector<int32_t>> ForeignContext(const Cell& cell, int64_t i,
                                               const RecallPrompt& prompt) const {
     for (uint64_t attempt = 0;; ++attempt) {
-      RecallPromptSpec spec = SpecOf(options_, cell.task, cell.length, i);
+      RecallPromptSpec spec = SpecOf(options_, cell.task, cell.length, i, cell.deepest);
       spec.seed = PromptSeed(options_, cell.task, cell.length, i, kForeignSalt + (attempt << 8));
       KAKEYA_ASSIGN_OR_RETURN(RecallPrompt foreign, prompts_(spec));
       bool same = false;
@@ -144,7 +162,7 @@ class Run {
     const auto wanted = [&](RecallArm arm) { return Wants(cell, arm, i); };
     if (std::none_of(cell.arms.begin(), cell.arms.end(), wanted)) return OkStatus();
     KAKEYA_ASSIGN_OR_RETURN(const RecallPrompt prompt,
-                            prompts_(SpecOf(options_, cell.task, cell.length, i)));
+                            prompts_(SpecOf(options_, cell.task, cell.length, i, cell.deepest)));
     std::vector<int32_t> foreign;
     if (wanted(RecallArm::kForeign)) {
       KAKEYA_ASSIGN_OR_RETURN(foreign, ForeignContext(cell, i, prompt));
@@ -153,6 +171,10 @@ class Run {
       if (!wanted(arm)) continue;
       const RecallKey key{cell.task, cell.length, arm, i};
       if (hooks_.progress) hooks_.progress({done_, total_, eta_.SecondsLeft(), key});
+      if (arm == RecallArm::kCounterfactual && prompt.edited_context.empty()) {
+        return Unsupported("{} at {} tokens, prompt {}: has no counterfactual, though others have",
+                           NameOf(cell.task), cell.length, i);
+      }
       const auto start = std::chrono::steady_clock::now();
       const RecallTrial trial{
           .key = key,
@@ -233,14 +255,15 @@ class Run {
 }  // namespace
 
 RecallPromptSpec SpecOf(const RecallOptions& options, RecallTask task, int64_t length,
-                        int64_t prompt) {
+                        int64_t prompt, double deepest) {
   std::vector<int64_t> strata(options.n);
   std::iota(strata.begin(), strata.end(), int64_t{0});
   RecallRandom(SeedOf({options.seed, static_cast<uint64_t>(task), static_cast<uint64_t>(length)}))
       .Shuffle(&strata);
   return {.task = task,
           .length = length,
-          .depth = (static_cast<double>(strata[prompt]) + 0.5) / static_cast<double>(options.n),
+          .depth = deepest * (static_cast<double>(strata[prompt]) + 0.5) /
+                   static_cast<double>(options.n),
           .seed = PromptSeed(options, task, length, prompt, 0),
           .min_distance = options.session.kv.window + kChunk};
 }

@@ -29,10 +29,10 @@ struct RecallOptions {
 
 using PromptSource = std::function<Result<RecallPrompt>(const RecallPromptSpec& spec)>;
 
-// What is asked of prompt i: depths are the middles of n equal strata, in an order that the seed
-// decides.
+// What is asked of prompt i: depths are the middles of n equal strata of [0, deepest], in an order
+// that the seed decides.
 RecallPromptSpec SpecOf(const RecallOptions& options, RecallTask task, int64_t length,
-                        int64_t prompt);
+                        int64_t prompt, double deepest);
 
 // Tokens that information can travel through the windows of all layers: a needle nearer than this
 // may be known without being attended to.

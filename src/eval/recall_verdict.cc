@@ -42,9 +42,8 @@ class Judgement {
   void AtMost(RecallArm arm, double bound) {
     const std::optional<double> recall = Recall(arm);
     if (!recall || *recall <= bound + kRounding) return;
-    reasons_.push_back(
-        fmt::format("{} {:.3f} is above {:.2f}: this control must fail", NameOf(arm), *recall,
-                    bound));
+    reasons_.push_back(fmt::format("{} {:.3f} is above {:.2f}: this control must fail", NameOf(arm),
+                                   *recall, bound));
   }
 
   std::vector<std::string> Take() { return std::move(reasons_); }
@@ -102,8 +101,8 @@ RecallVerdict Judge(std::span<const RecallRow> rows, std::span<const int64_t> le
     out.by_length.push_back(std::move(judged));
   }
   if (coupon_layers.empty()) return out;
-  const std::string reason = fmt::format("layers {} kept exact K/V of evicted positions",
-                                         fmt::join(coupon_layers, ", "));
+  const std::string reason =
+      fmt::format("layers {} kept exact K/V of evicted positions", fmt::join(coupon_layers, ", "));
   out.verdict = Verdict::kInvalid;
   out.reasons.insert(out.reasons.begin(), reason);
   for (LengthVerdict& judged : out.by_length) {

@@ -1,0 +1,309 @@
+// kakeya prove: whether a bounded memory recalls what it evicted, and whether that comes from
+// restoration.
+#include <fmt/chrono.h>
+#include <fmt/core.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <optional>
+
+#include "eval/builtin_haystack.h"
+#include "eval/name_list.h"
+#include "eval/recall_report.h"
+#include "eval/recall_restorers.h"
+#include "format/fingerprint.h"
+#include "format/read_file.h"
+#include "format/write_file.h"
+#include "options.h"
+#include "output.h"
+#include "verbs.h"
+
+namespace kakeya::cli {
+namespace {
+
+constexpr size_t kMaxHaystackBytes = size_t{256} << 20;
+constexpr int64_t kMaxPrompts = 100000;
+constexpr int64_t kMaxLength = int64_t{1} << 22;
+
+struct ProveFlags {
+  ModelFlags model;
+  KvFlags kv;
+  std::vector<int64_t> lengths = {1024, 4096};
+  int64_t n = 100;
+  std::string arms;  // empty: all that can run
+  std::string tasks = "single";
+  std::string haystack;
+  uint64_t seed = 0;
+  std::string json;
+  std::string html;
+  std::string journal;
+  std::string command;
+};
+
+// FNV-1a: tells one text from another.
+uint64_t HashOf(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+Result<std::string> FingerprintOf(const std::string& dir) {
+  KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(dir));
+  return Fingerprint(checkpoint);
+}
+
+// The files beside the weights that decide what a model answers.
+std::string HashOfTexts(const std::string& dir) {
+  std::string all;
+  for (const char* name :
+       {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}) {
+    const Result<std::string> text = ReadFileBytes(dir + "/" + name, kMaxHaystackBytes);
+    all += fmt::format("{:016x}", text.ok() ? HashOf(*text) : 0);
+  }
+  return fmt::format("{:016x}", HashOf(all));
+}
+
+// A bar on a terminal; elsewhere a line now and then.
+class ProveProgress {
+ public:
+  ~ProveProgress() { Clear(); }
+
+  void Show(const RecallProgress& progress) {
+    const bool terminal = isatty(STDERR_FILENO) != 0;
+    const auto now = std::chrono::steady_clock::now();
+    const double since = std::chrono::duration<double>(now - shown_).count();
+    if (since < (terminal ? 0.2 : 60.0) && progress.done < progress.total) return;
+    shown_ = now;
+    const double share = static_cast<double>(progress.done) /
+                         static_cast<double>(std::max<int64_t>(progress.total, 1));
+    std::string text =
+        fmt::format("{:3.0f} % {}/{}  {} {} {} #{}{}", 100 * share, progress.done, progress.total,
+                    NameOf(progress.next.task), progress.next.length, NameOf(progress.next.arm),
+                    progress.next.prompt + 1, Left(progress.seconds_left));
+    if (!terminal) {
+      PrintErr("prove: " + text + "\n");
+      return;
+    }
+    constexpr int kWidth = 24;
+    const int filled = static_cast<int>(share * kWidth);
+    drawn_ = true;
+    PrintErr(fmt::format("\r\x1b[K[{}{}] {}", std::string(filled, '#'),
+                         std::string(kWidth - filled, '.'), text));
+  }
+
+  void Clear() {
+    if (drawn_) PrintErr("\r\x1b[K");
+    drawn_ = false;
+  }
+
+ private:
+  static std::string Left(double seconds) {
+    if (seconds < 0) return "";
+    const auto whole = static_cast<int64_t>(seconds + 0.5);
+    if (whole < 60) return fmt::format(", {} s left", whole);
+    if (whole < 3600) return fmt::format(", {}:{:02} min left", whole / 60, whole % 60);
+    return fmt::format(", {}:{:02} h left", whole / 3600, whole / 60 % 60);
+  }
+
+  bool drawn_ = false;
+  std::chrono::steady_clock::time_point shown_{};
+};
+
+class Prove {
+ public:
+  explicit Prove(ProveFlags flags) : flags_(std::move(flags)) {}
+
+  Result<int> Run() {
+    KAKEYA_RETURN_IF_ERROR(ReadFlags());
+    KAKEYA_RETURN_IF_ERROR(OpenOutputs());
+    KAKEYA_ASSIGN_OR_RETURN(engine_, flags_.model.Load(flags_.kv.RestorerDir()));
+    KAKEYA_ASSIGN_OR_RETURN(const RecallRestorers restorers,
+                            RestorersOf(engine_.get(), options_.session, flags_.seed));
+    options_.session.restore.restorer = {};
+    if (flags_.arms.empty()) {
+      const auto missing = [&](RecallArm arm) { return Restores(arm) && !restorers.For(arm); };
+      options_.arms.erase(std::remove_if(options_.arms.begin(), options_.arms.end(), missing),
+                          options_.arms.end());
+    }
+    KAKEYA_ASSIGN_OR_RETURN(RecallJournal journal, OpenJournal());
+    KAKEYA_ASSIGN_OR_RETURN(const RecallPromptMaker maker,
+                            RecallPromptMaker::Create(engine_.get(), std::move(haystack_)));
+
+    CatchInterrupt();
+    ProveProgress progress;
+    const RecallHooks hooks{.progress = [&](const RecallProgress& at) { progress.Show(at); },
+                            .interrupted = Interrupted};
+    const Result<RecallOutcome> outcome = RunRecall(
+        engine_.get(), options_, restorers,
+        [&](const RecallPromptSpec& spec) { return maker.Make(spec); }, hooks, &journal);
+    progress.Clear();
+    if (outcome.status().code() == StatusCode::kCancelled) return Stopped();
+    KAKEYA_RETURN_IF_ERROR(outcome.status());
+    return Report(*outcome);
+  }
+
+ private:
+  Status ReadFlags() {
+    KAKEYA_RETURN_IF_ERROR(flags_.kv.Resolve(flags_.model));
+    options_.session = flags_.kv.ToOptions();
+    KAKEYA_RETURN_IF_ERROR(CheckOptions(options_.session));
+    options_.session.restore.chunks = flags_.kv.restore_chunks;
+    KAKEYA_ASSIGN_OR_RETURN(options_.tasks,
+                            ParseNameList<RecallTask>(flags_.tasks, AllTasks(), "task"));
+    options_.arms = AllArms();
+    if (!flags_.arms.empty()) {
+      KAKEYA_ASSIGN_OR_RETURN(options_.arms, ParseArms(flags_.arms));
+    }
+    options_.lengths = flags_.lengths;
+    std::sort(options_.lengths.begin(), options_.lengths.end());
+    options_.lengths.erase(std::unique(options_.lengths.begin(), options_.lengths.end()),
+                           options_.lengths.end());
+    options_.n = flags_.n;
+    options_.seed = flags_.seed;
+    if (flags_.haystack.empty()) {
+      haystack_ = BuiltinHaystack();
+      haystack_name_ = BuiltinHaystackName();
+    } else {
+      KAKEYA_ASSIGN_OR_RETURN(haystack_, ReadTextFile(flags_.haystack, kMaxHaystackBytes));
+      haystack_name_ = flags_.haystack;
+    }
+    if (haystack_.empty()) return InvalidArgument("{}: the haystack is empty", flags_.haystack);
+    return OkStatus();
+  }
+
+  // The reports' files are opened first: hours of work must not end at a folder that isn't there.
+  Status OpenOutputs() {
+    const auto open = [](const std::string& path, std::optional<AtomicFile>* file) -> Status {
+      if (path.empty()) return OkStatus();
+      KAKEYA_ASSIGN_OR_RETURN(AtomicFile opened, AtomicFile::Create(path));
+      file->emplace(std::move(opened));
+      return OkStatus();
+    };
+    KAKEYA_RETURN_IF_ERROR(open(flags_.json, &json_file_));
+    return open(flags_.html, &html_file_);
+  }
+
+  // The journal that was asked for, or one beside the report that goes when that is written.
+  Result<RecallJournal> OpenJournal() {
+    journal_path_ = flags_.journal;
+    if (journal_path_.empty() && !flags_.json.empty()) journal_path_ = flags_.json + ".journal";
+    if (journal_path_.empty() && !flags_.html.empty()) journal_path_ = flags_.html + ".journal";
+    if (journal_path_.empty()) return RecallJournal();
+    KAKEYA_ASSIGN_OR_RETURN(const std::string model, FingerprintOf(flags_.model.dir));
+    Json restorer = nullptr;
+    const std::string dir = flags_.kv.RestorerDir();
+    if (!dir.empty()) {
+      KAKEYA_ASSIGN_OR_RETURN(const std::string weights, FingerprintOf(dir));
+      restorer = weights + HashOfTexts(dir);
+    } else if (!flags_.kv.restorer.empty()) {
+      restorer = flags_.kv.restorer;
+    }
+    const Json settings = {{"version", KAKEYA_VERSION},
+                           {"model", model + HashOfTexts(flags_.model.dir)},
+                           {"restorer", restorer},
+                           {"haystack", fmt::format("{:016x}", HashOf(haystack_))},
+                           {"n", flags_.n},
+                           {"seed", flags_.seed},
+                           {"sink", flags_.kv.sink},
+                           {"window", flags_.kv.window},
+                           {"kv_type", flags_.kv.kv_type},
+                           {"restore_chunks", ChunksText(flags_.kv.restore_chunks)}};
+    return RecallJournal::Open(journal_path_, settings);
+  }
+
+  int Stopped() const {
+    PrintErr(journal_path_.empty()
+                 ? std::string("kakeya: stopped; without --json or --journal nothing was kept\n")
+                 : fmt::format("kakeya: stopped; the same command goes on where it was ({})\n",
+                               journal_path_));
+    return kExitInterrupted;
+  }
+
+  Result<int> Report(const RecallOutcome& outcome) {
+    RecallSource source{.version = KAKEYA_VERSION,
+                        .command = flags_.command,
+                        .model = flags_.model.dir,
+                        .restorer = flags_.kv.kv == "restored" ? flags_.kv.restorer : "",
+                        .haystack = haystack_name_,
+                        .kv_type = flags_.kv.kv_type};
+    const RecallReport report = MakeReport(*engine_, options_, outcome, std::move(source));
+    const auto write = [](std::optional<AtomicFile>* file, const std::string& text) -> Status {
+      if (!file->has_value()) return OkStatus();
+      KAKEYA_RETURN_IF_ERROR((*file)->Write(std::as_bytes(std::span(text))));
+      return (*file)->Commit();
+    };
+    KAKEYA_RETURN_IF_ERROR(
+        write(&json_file_,
+              ReportAsJson(report).dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
+    KAKEYA_RETURN_IF_ERROR(write(&html_file_, ReportAsHtml(report)));
+    KAKEYA_RETURN_IF_ERROR(Print(ReportAsText(report)));
+    if (flags_.journal.empty() && !journal_path_.empty()) {
+      std::error_code ignored;
+      std::filesystem::remove(journal_path_, ignored);
+    }
+    return report.verdict.verdict == Verdict::kHolds ? kExitOk : kExitClaimFailed;
+  }
+
+  ProveFlags flags_;
+  RecallOptions options_;
+  std::string haystack_;
+  std::string haystack_name_;
+  std::string journal_path_;
+  std::optional<AtomicFile> json_file_;
+  std::optional<AtomicFile> html_file_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace
+
+void RegisterProve(CLI::App* app, const std::string& command, int* exit_code) {
+  CLI::App* verb = app->add_subcommand(
+      "prove", "Ask for facts that were evicted, in every arm of the recall matrix");
+  auto flags = std::make_shared<ProveFlags>();
+  flags->command = command;
+  flags->model.Register(verb);
+  verb->add_option("--lengths", flags->lengths, "Tokens of text and question, each on its own")
+      ->delimiter(',')
+      ->check(CLI::Range(int64_t{64}, kMaxLength))
+      ->capture_default_str()
+      ->type_name("N,...");
+  verb->add_option("-n,--prompts", flags->n, "Prompts per task and length")
+      ->check(CLI::Range(int64_t{1}, kMaxPrompts))
+      ->capture_default_str()
+      ->type_name("N");
+  verb->add_option(
+          "--arms", flags->arms,
+          "oracle, restored, window, foreign, untrained, shuffled, without-needle, "
+          "counterfactual, only-needle, reinsert, self, or all (default: all that can run)")
+      ->type_name("A,...");
+  verb->add_option("--tasks", flags->tasks,
+                   "single, look-alikes, other-words, four-values, four-questions, chain, json, "
+                   "chat, or all; the verdict is about single")
+      ->capture_default_str()
+      ->type_name("T,...");
+  verb->add_option("--haystack", flags->haystack,
+                   "Text to hide the facts in (default: a novel that comes with the program)")
+      ->type_name("FILE");
+  AddSeed(verb, &flags->seed, "Same seed, same prompts");
+  verb->add_option("--json", flags->json, "Write the report as one JSON object")->type_name("FILE");
+  verb->add_option("--html", flags->html, "Write the report as a page with plots")
+      ->type_name("FILE");
+  verb->add_option("--journal", flags->journal,
+                   "Keep what is done here and go on from it (default: beside the report, removed "
+                   "when that is written)")
+      ->type_name("FILE");
+  flags->kv.RegisterSettings(verb);
+  verb->footer(
+      "Example: kakeya prove -m models/demo --lengths 1024,4096 -n 100 --json proof.json --html "
+      "proof.html\n"
+      "Exit code 0: the claim holds; 1: it fails, or a layer kept what it should not have.");
+  verb->callback([flags, exit_code] {
+    const Result<int> result = Prove(*flags).Run();
+    *exit_code = result.ok() ? *result : Fail(result.status());
+  });
+}
+
+}  // namespace kakeya::cli
