@@ -73,8 +73,8 @@ bool WarnOfFailedRestores(const Session& session) {
   const RestoreUsage usage = session.restore_usage();
   if (usage.failed == 0) return false;
   spdlog::warn(
-      "the restorer gave no numbers for {} of {} pages: sinks and window alone stood in for them",
-      usage.failed, usage.chunks);
+      "the restorer gave no numbers for {} chunks or pages: the rest, sinks and window did without",
+      usage.failed);
   return true;
 }
 

@@ -77,6 +77,9 @@ class Restorer {
   // stood just that far away. A multiple of kChunk, or INT64_MAX: nothing is far.
   virtual int64_t max_distance() const = 0;
 
+  // Whole chunks for which there are no codes that are numbers: nobody ever attends to them.
+  virtual int64_t bad_chunks() const { return 0; }
+
   // Bytes kept that grow with the history (codes, summaries), as the allocator counts them.
   virtual size_t history_bytes() const = 0;
 };

@@ -32,6 +32,7 @@ class EditedRestorer : public Restorer {
   Status BeginLayer(const OpContext& context, int layer) override;
   void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const override;
   int64_t max_distance() const override { return inner_->max_distance(); }
+  int64_t bad_chunks() const override { return inner_->bad_chunks(); }
   size_t history_bytes() const override { return inner_->history_bytes(); }
 
  private:

@@ -34,7 +34,7 @@ class LearnedRestorer : public Restorer {
 
   // Whole chunks whose codes or summaries are no numbers: Select never gives them, Restore gives
   // NaN.
-  int64_t bad_chunks() const { return history_.bad_chunks(); }
+  int64_t bad_chunks() const override { return history_.bad_chunks(); }
   const History& history() const { return history_; }
 
  private:

@@ -157,7 +157,7 @@ RestoreUsage Session::restore_usage() const {
   const RestoreStats& stats = restoration_->stats;
   return {.chunks = stats.pages,
           .vectors = stats.vectors,
-          .failed = stats.failed,
+          .failed = stats.failed + restoration_->restorer->bad_chunks(),
           .seconds = stats.seconds};
 }
 

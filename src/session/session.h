@@ -82,7 +82,7 @@ struct KvUsage {
 struct RestoreUsage {
   int64_t chunks = 0;   // pages made: one chunk in one layer and KV head
   int64_t vectors = 0;  // K and V vectors in them
-  int64_t failed = 0;   // pages that held no numbers; the queries did without them
+  int64_t failed = 0;   // pages, and chunks' codes, that held no numbers: queries did without them
   double seconds = 0;   // spent on codes, selection and reconstruction
 };
 
