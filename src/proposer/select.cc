@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cassert>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -78,7 +79,10 @@ void Selector::Project(const SelectQueries& queries, const TileRows& rows, Tile*
     float* const row = tile->projected.as<float>() + r * (dim + 1);
     for (int i = 0; i <= dim; ++i) row[i] += bias[i];
     tile->scales[r] = QuantizeInt8(row, dim, quantised.data());
-    tile->thresholds[r] = row[dim] + config.min_share_log;
+    // Nothing passes a threshold that is no number, which infinities must not become.
+    const bool finite = std::isfinite(tile->scales[r]) && std::isfinite(row[dim]);
+    tile->thresholds[r] =
+        finite ? row[dim] + config.min_share_log : std::numeric_limits<float>::quiet_NaN();
     std::copy_n(quantised.begin(), dim, tile->quantised.as<int16_t>() + r * dim);
   }
 }

@@ -1,0 +1,157 @@
+#include "proposer/learned_restorer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+#include "proposer/proposer_test_util.h"
+
+namespace kakeya {
+namespace {
+
+using test::RandomIds;
+using test::TinyModels;
+
+// K, then V.
+std::vector<float> Restored(const Restorer& restorer, const ModelConfig& config, int layer,
+                            int head, int64_t chunk) {
+  const size_t n = size_t{kChunk} * config.head_dim;
+  std::vector<float> kv(2 * n);
+  restorer.Restore(layer, head, chunk, kv.data(), kv.data() + n);
+  return kv;
+}
+
+TEST(LearnedRestorerTest, KeepsSoManyBytesPerChunkAndNothingElseGrows) {
+  TinyModels models;
+  const RestorerConfig& config = models.restorer.config;
+  MemoryBudget session(MemoryBudget::kUnlimited, &models.budget);
+  const auto restorer =
+      LearnedRestorer::Create(&models.verifier, &models.restorer, &session).value();
+  const size_t scratch = session.used(MemoryTag::kScratch);
+  // The predecessor's K/V, per layer.
+  EXPECT_EQ(session.used(MemoryTag::kKv),
+            config.proposer.layers * PageElements(config.proposer.heads, config.proposer.head_dim) *
+                sizeof(float));
+  const size_t kv = session.used(MemoryTag::kKv);
+  const size_t chunk =
+      kChunk * (4 + 4 + config.code_dim) + config.summary.segments * (4 + config.summary.dim);
+  for (int64_t n = 1; n <= 700; n += 63) {
+    ASSERT_TRUE(restorer->Extend({}, RandomIds(63, 1)).ok());
+    const size_t chunks = restorer->size() / kChunk;
+    EXPECT_EQ(restorer->history_bytes(), chunks * chunk);
+    EXPECT_EQ(session.used(MemoryTag::kHistory), chunks * chunk);
+    EXPECT_EQ(session.used(MemoryTag::kKv), kv);
+    EXPECT_EQ(session.used(MemoryTag::kScratch), scratch);
+  }
+}
+
+TEST(LearnedRestorerTest, WithoutMemoryNothingWasTold) {
+  TinyModels models;
+  MemoryBudget session(size_t{2} << 20, &models.budget);
+  auto made = LearnedRestorer::Create(&models.verifier, &models.restorer, &session);
+  ASSERT_TRUE(made.ok()) << made.status().message();
+  const auto restorer = *std::move(made);
+  ASSERT_TRUE(restorer->Extend({}, RandomIds(100, 1)).ok());
+  const size_t bytes = restorer->history_bytes();
+  const std::vector<int32_t> many = RandomIds(1 << 20, 2);
+  EXPECT_EQ(restorer->Extend({}, many).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(restorer->size(), 100);
+  EXPECT_EQ(restorer->history_bytes(), bytes);
+  EXPECT_EQ(session.used(MemoryTag::kHistory), bytes);
+  // What fits still works, and is what it would have been.
+  const std::vector<int32_t> few(many.begin(), many.begin() + 100);
+  ASSERT_TRUE(restorer->Extend({}, few).ok());
+  const auto other = models.Learned();
+  ASSERT_TRUE(other->Extend({}, RandomIds(100, 1)).ok());
+  ASSERT_TRUE(other->Extend({}, few).ok());
+  EXPECT_EQ(Restored(*restorer, models.verifier.config, 2, 1, 2),
+            Restored(*other, models.verifier.config, 2, 1, 2));
+}
+
+TEST(LearnedRestorerTest, AnOddBudgetIsRefusedInOneLine) {
+  TinyModels models;
+  MemoryBudget session(1000, &models.budget);
+  const auto made = LearnedRestorer::Create(&models.verifier, &models.restorer, &session);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(session.used(), 0u);
+}
+
+TEST(LearnedRestorerTest, ManyThreadsRestoreTheSameBits) {
+  TinyModels models;
+  const ModelConfig& config = models.verifier.config;
+  const auto restorer = models.Learned();
+  ASSERT_TRUE(restorer->Extend({}, RandomIds(6 * kChunk, 3)).ok());
+  std::vector<std::vector<float>> want(6);
+  for (int64_t c = 0; c < 6; ++c) want[c] = Restored(*restorer, config, 1, 1, c);
+  EXPECT_NE(want[0], want[1]);
+  std::vector<std::thread> threads;
+  std::vector<int> equal(4);
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 60; ++i) {
+        equal[t] += Restored(*restorer, config, 1, 1, (i + t) % 6) == want[(i + t) % 6];
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(equal, std::vector<int>(4, 60));
+}
+
+// One weight of the encoder is NaN: no code of any chunk is a number.
+TEST(LearnedRestorerTest, WeightsThatAreNoNumbersMakeBadChunksThatNobodyTakes) {
+  TinyModels models;
+  models.restorer.layers[0].norm1.as<float>()[3] = NAN;
+  models.restorer.config.min_share_log = -100;
+  const auto restorer = models.Learned();
+  ASSERT_TRUE(restorer->Extend({}, RandomIds(5 * kChunk, 4)).ok());
+  EXPECT_EQ(restorer->bad_chunks(), 5);
+  for (const float x : Restored(*restorer, models.verifier.config, 0, 0, 2)) {
+    EXPECT_TRUE(std::isnan(x));
+  }
+  const std::vector<float> q(models.verifier.config.q_size(), 0.5f);
+  const int64_t begin = 4 * kChunk;
+  for (const int64_t max : {int64_t{8}, kAllChunks}) {
+    std::vector<std::vector<ChunkVisit>> visits(models.verifier.config.num_kv_heads);
+    restorer->Select({},
+                     {.q = q.data(),
+                      .rows = 1,
+                      .first_position = 5 * kChunk,
+                      .window_begin = {&begin, 1},
+                      .max_chunks = max},
+                     visits);
+    for (const auto& head : visits) EXPECT_TRUE(head.empty());
+  }
+}
+
+// Summaries alone are no numbers: the codes are given up, too.
+TEST(LearnedRestorerTest, BadSummariesMakeAChunkBad) {
+  TinyModels models;
+  const auto* weight = static_cast<const float*>(models.restorer.summary_proj.data());
+  const_cast<float*>(weight)[0] = INFINITY;
+  const auto restorer = models.Learned();
+  ASSERT_TRUE(restorer->Extend({}, RandomIds(2 * kChunk, 5)).ok());
+  EXPECT_EQ(restorer->bad_chunks(), 2);
+  EXPECT_TRUE(std::isnan(Restored(*restorer, models.verifier.config, 0, 0, 1)[0]));
+}
+
+// f_theta alone is broken: chunks may be taken, and what is restored shows what it is.
+TEST(LearnedRestorerTest, BrokenMapsGiveNoNumbers) {
+  TinyModels models;
+  models.restorer.restore[1].bias.as<float>()[0] = NAN;
+  const auto restorer = models.Learned();
+  ASSERT_TRUE(restorer->Extend({}, RandomIds(2 * kChunk, 6)).ok());
+  EXPECT_EQ(restorer->bad_chunks(), 0);
+  const auto has_nan = [&](int layer, int head) {
+    const std::vector<float> kv = Restored(*restorer, models.verifier.config, layer, head, 0);
+    return std::any_of(kv.begin(), kv.end(), [](float x) { return std::isnan(x); });
+  };
+  EXPECT_TRUE(has_nan(0, 1));
+  EXPECT_FALSE(has_nan(0, 0));
+  EXPECT_FALSE(has_nan(1, 1));
+}
+
+}  // namespace
+}  // namespace kakeya
