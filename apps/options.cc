@@ -12,6 +12,7 @@
 #include "format/read_file.h"
 #include "format/utf8.h"
 #include "output.h"
+#include "proposer/identity_restorer.h"
 
 namespace kakeya::cli {
 namespace {
@@ -33,11 +34,12 @@ const CLI::Validator kUnsigned64(
 // The value of --restorer that names no folder.
 constexpr const char* kIdentity = "identity";
 
-RestorerFactory IdentityFactory(std::optional<DType> /*kv_dtype*/) {
-  return
-      [](const Engine& /*engine*/, MemoryBudget* /*budget*/) -> Result<std::unique_ptr<Restorer>> {
-        return Unsupported("the identity restorer is not there yet");
-      };
+// Its K/V are to be rounded as the session's own.
+RestorerFactory IdentityFactory(std::optional<DType> kv_dtype) {
+  return [kv_dtype](const Engine& engine, MemoryBudget* budget) {
+    const Model& model = engine.model();
+    return IdentityRestorer::Create(&model, kv_dtype.value_or(model.weights.dtype), budget);
+  };
 }
 
 }  // namespace
