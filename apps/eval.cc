@@ -1,6 +1,12 @@
 // kakeya eval logits: the logits of every position of a text, for comparison with another
-// implementation.
+// implementation. kakeya eval perplexity: what a bounded cache costs on ordinary text.
+#include <fmt/core.h>
+
+#include <algorithm>
+
 #include "eval/logits.h"
+#include "eval/perplexity.h"
+#include "format/read_file.h"
 #include "options.h"
 #include "output.h"
 #include "verbs.h"
@@ -28,11 +34,142 @@ Status Run(LogitsFlags flags) {
   return OkStatus();
 }
 
+struct PerplexityFlags {
+  ModelFlags model;
+  KvFlags kv;
+  std::vector<std::string> policies;  // empty: all that the model can do
+  std::string file;
+  int64_t context = 4096;
+  int64_t max_tokens = 0;  // 0: the whole text
+  bool json = false;
+};
+
+constexpr size_t kMaxTextBytes = size_t{256} << 20;
+
+// The policies to measure, with what they need settled in flags->kv.
+Status ResolvePolicies(PerplexityFlags* flags) {
+  std::vector<std::string>& policies = flags->policies;
+  const auto wants = [&](const char* policy) {
+    return std::find(policies.begin(), policies.end(), policy) != policies.end();
+  };
+  if (!policies.empty()) flags->kv.kv = wants("restored") ? "restored" : policies[0];
+  KAKEYA_RETURN_IF_ERROR(flags->kv.Resolve(flags->model));
+  if (policies.empty()) {
+    policies = {"full", "window"};
+    if (flags->kv.kv == "restored") policies.emplace_back("restored");
+  }
+  return OkStatus();
+}
+
+SessionOptions OptionsOf(const PerplexityFlags& flags, const std::string& policy) {
+  KvFlags kv = flags.kv;
+  kv.kv = policy;
+  return kv.ToOptions();
+}
+
+Json ToJson(const PerplexityFlags& flags, const Perplexity& measured) {
+  Json rows = Json::array();
+  for (size_t i = 0; i < measured.rows.size(); ++i) {
+    const PerplexityRow& row = measured.rows[i];
+    Json interval = nullptr;
+    if (row.ratio_interval) interval = {row.ratio_interval->low, row.ratio_interval->high};
+    rows.push_back({{"kv", flags.policies[i]},
+                    {"perplexity", row.perplexity},
+                    {"nll", row.nll},
+                    {"ratio", row.ratio},
+                    {"ratio_interval", interval},
+                    {"kv_resident_bytes", row.resident_bytes},
+                    {"history_bytes", row.history_bytes},
+                    {"seconds", row.seconds}});
+  }
+  return {{"tokens", measured.tokens},
+          {"windows", measured.windows},
+          {"context", flags.context},
+          {"rows", rows}};
+}
+
+std::string ToText(const PerplexityFlags& flags, const Perplexity& measured) {
+  std::string text = fmt::format("{} tokens in {} windows of {}\n", measured.tokens,
+                                 measured.windows, flags.context);
+  for (size_t i = 0; i < measured.rows.size(); ++i) {
+    const PerplexityRow& row = measured.rows[i];
+    text += fmt::format("{:<9} perplexity {:10.4f}", flags.policies[i], row.perplexity);
+    if (i > 0) text += fmt::format("  {:.4f} x {}", row.ratio, flags.policies[0]);
+    if (row.ratio_interval) {
+      text += fmt::format(" ({:.4f} to {:.4f})", row.ratio_interval->low, row.ratio_interval->high);
+    }
+    text += fmt::format("  K/V {}\n", HumanBytes(row.resident_bytes));
+  }
+  return text;
+}
+
+Result<int> RunPerplexity(PerplexityFlags flags) {
+  KAKEYA_RETURN_IF_ERROR(ResolvePolicies(&flags));
+  PerplexityOptions options{.context = flags.context, .sessions = {}};
+  for (const std::string& policy : flags.policies) {
+    options.sessions.push_back(OptionsOf(flags, policy));
+    KAKEYA_RETURN_IF_ERROR(CheckOptions(options.sessions.back()));
+  }
+  KAKEYA_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(flags.file, kMaxTextBytes));
+  KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                          flags.model.Load(flags.kv.RestorerDir()));
+  KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, engine->tokenizer());
+  KAKEYA_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
+                          tokenizer->Encode(text, {.add_special_tokens = false}));
+  if (flags.max_tokens > 0 && static_cast<int64_t>(ids.size()) > flags.max_tokens) {
+    ids.resize(flags.max_tokens);
+  }
+  CatchInterrupt();
+  ProgressLine progress("Measuring perplexity");
+  options.progress = [&](int64_t done, int64_t total) { progress.Show(done, total); };
+  options.interrupted = Interrupted;
+  const Result<Perplexity> measured = MeasurePerplexity(engine.get(), ids, options);
+  progress.Clear();
+  if (measured.status().code() == StatusCode::kCancelled) return kExitInterrupted;
+  KAKEYA_RETURN_IF_ERROR(measured.status().WithContext(flags.file));
+  KAKEYA_RETURN_IF_ERROR(flags.json ? PrintJson(ToJson(flags, *measured))
+                                    : Print(ToText(flags, *measured)));
+  return kExitOk;
+}
+
+void RegisterPerplexity(CLI::App* eval, int* exit_code) {
+  CLI::App* verb = eval->add_subcommand(
+      "perplexity", "How well the model predicts a text, under one K/V policy or several");
+  auto flags = std::make_shared<PerplexityFlags>();
+  flags->model.Register(verb);
+  verb->add_option("-f,--file", flags->file, "The text; - reads stdin")
+      ->required()
+      ->type_name("FILE");
+  verb->add_option("--kv", flags->policies,
+                   "Policies to compare with the first: full, window, restored (default: "
+                   "full,window, and restored if the model has a restorer)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"full", "window", "restored"}))
+      ->type_name("P,...");
+  verb->add_option("--context", flags->context,
+                   "The text is cut into windows of so many tokens; each is read from an empty "
+                   "cache, and all its tokens but the first are counted")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 24))
+      ->capture_default_str()
+      ->type_name("N");
+  verb->add_option("--max-tokens", flags->max_tokens, "Stop after so many tokens; 0: never")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str()
+      ->type_name("N");
+  verb->add_flag("--json", flags->json, "Print one JSON object");
+  flags->kv.RegisterSettings(verb);
+  verb->callback([flags, exit_code] {
+    const Result<int> result = RunPerplexity(*flags);
+    *exit_code = result.ok() ? *result : Fail(result.status());
+  });
+}
+
 }  // namespace
 
 void RegisterEval(CLI::App* app, int* exit_code) {
   CLI::App* eval = app->add_subcommand("eval", "Measure a model");
   eval->require_subcommand(1);
+  RegisterPerplexity(eval, exit_code);
   CLI::App* verb = eval->add_subcommand(
       "logits", "Write the logits of every position: 'logits' (positions, vocabulary), F32");
   auto flags = std::make_shared<LogitsFlags>();
