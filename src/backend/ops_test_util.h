@@ -30,7 +30,7 @@ void ForEachTarget(const Body& body) {
     hwy::SetSupportedTargetsForTest(target);
     hwy::GetChosenTarget().Update(target);
     body(hwy::TargetName(target));
-    if (testing::Test::HasFatalFailure()) break;
+    if (::testing::Test::HasFatalFailure()) break;
   }
   hwy::SetSupportedTargetsForTest(0);
   hwy::GetChosenTarget().Update(targets);
@@ -67,15 +67,15 @@ inline std::vector<std::byte> RandomStored(DType dtype, int64_t n, std::mt19937*
 
 // Equal bits, or both NaN: which NaN an operation returns is the one thing that machines don't
 // agree on.
-inline testing::AssertionResult BitEqual(const float* a, const float* b, size_t n) {
+inline ::testing::AssertionResult BitEqual(const float* a, const float* b, size_t n) {
   for (size_t i = 0; i < n; ++i) {
     if (std::isnan(a[i]) && std::isnan(b[i])) continue;
     if (std::bit_cast<uint32_t>(a[i]) != std::bit_cast<uint32_t>(b[i])) {
-      return testing::AssertionFailure()
+      return ::testing::AssertionFailure()
              << "at " << i << ": " << std::hexfloat << a[i] << " and " << b[i];
     }
   }
-  return testing::AssertionSuccess();
+  return ::testing::AssertionSuccess();
 }
 
 }  // namespace kakeya::test
