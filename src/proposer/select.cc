@@ -28,6 +28,17 @@ int DistanceBucket(int64_t distance) {
                   static_cast<int>(std::bit_width(static_cast<uint64_t>(distance))) - 1);
 }
 
+// The largest of a chunk's segment scores. Every product is rounded as written here.
+inline float BestSegment(const int32_t* dots, const float* scales, int segments,
+                         float query_scale) {
+  float best = -std::numeric_limits<float>::infinity();
+  for (int s = 0; s < segments; ++s) {
+    const float score = static_cast<float>(dots[s]) * (query_scale * scales[s]);
+    best = score > best ? score : best;
+  }
+  return best;
+}
+
 }  // namespace
 
 bool Selector::IsBetter(const Candidate& a, const Candidate& b) {
@@ -91,7 +102,7 @@ void Selector::Project(const SelectQueries& queries, const TileRows& rows, Tile*
 void Selector::Scan(const SelectQueries& queries, const History& history, const TileRows& rows,
                     Tile* tile) const {
   const RestorerConfig::Summary& config = model_->config.summary;
-  const float* const distance = model_->select_at(queries.layer, rows.kv_head).distance.as<float>();
+  const float* const biases = model_->select_at(queries.layer, rows.kv_head).distance.as<float>();
   const std::span<const int64_t> window_begin =
       queries.window_begin.subspan(rows.first, rows.count);
   std::array<int32_t, kTileRows * kChunk> dots;  // (rows, segments)
@@ -104,15 +115,18 @@ void Selector::Scan(const SelectQueries& queries, const History& history, const 
     const int count = rows.count - first;
     SummaryDots(tile->quantised.as<int16_t>() + first * config.dim, count, record.summaries,
                 config.segments, config.dim, dots.data());
+    int64_t distance = 0;
+    float bias = 0;
     for (int i = 0; i < count; ++i) {
       const int r = first + i;
-      float best = -std::numeric_limits<float>::infinity();
-      for (int s = 0; s < config.segments; ++s) {
-        const float scale = tile->scales[r] * record.summary_scales[s];
-        best = std::max(best, static_cast<float>(dots[i * config.segments + s]) * scale);
-      }
       const int64_t own_chunk = ChunkOf(queries.first_position + rows.first + r);
-      const float score = best + distance[DistanceBucket(own_chunk - chunk)];
+      if (own_chunk - chunk != distance) {
+        distance = own_chunk - chunk;
+        bias = biases[DistanceBucket(distance)];
+      }
+      const float score = BestSegment(&dots[static_cast<size_t>(i) * config.segments],
+                                      record.summary_scales, config.segments, tile->scales[r]) +
+                          bias;
       if (score >= tile->thresholds[r]) {
         Offer({score, chunk}, queries.max_chunks, &tile->candidates[r]);
       }
