@@ -52,7 +52,7 @@ std::string RecallChart(const RecallReport& report, RecallTask task, const char*
 
 std::string DepthMap(const RecallReport& report, RecallTask task, RecallArm arm) {
   HeatMap map{.title = fmt::format("{} by depth of the needle and length", NameOf(arm)),
-              .row_label = "depth of the needle, 0 % is the beginning",
+              .row_label = "depth of the needle, from the beginning",
               .column_label = "tokens of the prompt",
               .rows = {},
               .columns = {},

@@ -48,8 +48,9 @@ Status Read(const Json& json, const char* key, std::vector<int>* out) {
   KAKEYA_ASSIGN_OR_RETURN(const Json* const list, FindArray(json, key));
   if (list == nullptr) return Corrupt("'{}' is missing", key);
   for (const Json& item : *list) {
-    const bool fits = item.is_number_unsigned() && item.get<uint64_t>() < (uint64_t{1} << 20);
-    if (!fits) return Corrupt("'{}' holds what is no layer", key);
+    const int64_t layer = item.is_number_integer() ? item.get<int64_t>() : -1;
+    if (layer < 0 || layer >= (int64_t{1} << 20))
+      return Corrupt("'{}' holds what is no layer", key);
     out->push_back(item.get<int>());
   }
   return OkStatus();

@@ -1,5 +1,6 @@
 #include "eval/recall_report.h"
 
+#include <cmath>
 #include <set>
 
 namespace kakeya {
@@ -33,7 +34,8 @@ std::string BytesText(double bytes) {
     bytes /= 1000;
     ++unit;
   }
-  return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 99.95 ? 0 : 1, kUnits[unit]);
+  const bool whole = unit == 0 || bytes >= 99.95 || std::abs(bytes - std::round(bytes)) < 1e-6;
+  return fmt::format("{:.{}f} {}", bytes, whole ? 0 : 1, kUnits[unit]);
 }
 
 std::string ChunksText(int64_t chunks) {

@@ -11,7 +11,7 @@ namespace {
 // Of the drawing, in its own units.
 constexpr double kWidth = 520;
 constexpr double kHeight = 300;
-constexpr double kLeft = 62;
+constexpr double kLeft = 76;
 constexpr double kRight = 16;
 constexpr double kTop = 12;
 constexpr double kBottom = 44;
@@ -137,8 +137,12 @@ std::string RenderLineChart(const LineChart& chart) {
   std::string drawing = Axes(chart);
   const auto count = static_cast<double>(chart.series.size());
   bool empty = true;
+  bool whiskers = false;
+  for (const ChartSeries& series : chart.series) {
+    for (const ChartPoint& point : series.points) whiskers = whiskers || point.interval;
+  }
   for (size_t i = 0; i < chart.series.size(); ++i) {
-    const double dodge = (static_cast<double>(i) - (count - 1) / 2) * kDodge;
+    const double dodge = whiskers ? (static_cast<double>(i) - (count - 1) / 2) * kDodge : 0;
     drawing += Series(chart, chart.series[i], dodge);
     empty = empty && chart.series[i].points.empty();
   }
@@ -184,7 +188,7 @@ std::string RenderHeatMap(const HeatMap& map) {
   out +=
       fmt::format("<text class=\"label\" x=\"{:.1f}\" y=\"{:.1f}\">rows: {}; columns: {}</text>\n",
                   4.0, bottom + 20, EscapeHtml(map.row_label), EscapeHtml(map.column_label));
-  return Figure(map.title, "", std::max(width, 360.0), bottom + 28, out);
+  return Figure(map.title, "", std::max(width, kWidth), bottom + 28, out);
 }
 
 std::vector<double> DecadeTicks(double low, double high) {
