@@ -1,6 +1,7 @@
 #include "eval/recall_layout.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "eval/recall_aim.h"
@@ -8,6 +9,7 @@
 namespace kakeya {
 namespace {
 
+constexpr int kScatters = 4;
 constexpr int64_t kShortReach = 12;  // of cuts where several needles share little room
 constexpr int64_t kJsonLine = 16;    // tokens of a line of an object, about
 
@@ -41,7 +43,8 @@ class Layout {
         scatter_{Ascending(draft.needles.size() - 1, random),
                  Ascending(draft.others.size(), random)} {}
 
-  Result<RecallPrompt> Run();
+  // Empty: no attempt was on target.
+  Result<std::optional<RecallPrompt>> Run();
 
  private:
   Status PlaceAll(const RecallAim& aim);
@@ -82,7 +85,7 @@ class Layout {
   RecallPrompt prompt_;
 };
 
-Result<RecallPrompt> Layout::Run() {
+Result<std::optional<RecallPrompt>> Layout::Run() {
   for (const RecallStatement& needle : draft_.needles) pieces_.push_back({{}, &needle});
   for (const RecallStatement& other : draft_.others) pieces_.push_back({{}, &other});
   KAKEYA_ASSIGN_OR_RETURN(ComposedPrompt composed, form_.Compose(pieces_, FirstQuestion(), false));
@@ -98,11 +101,10 @@ Result<RecallPrompt> Layout::Run() {
     if (IsOnTarget(Miss(), bounds, &aim)) {
       KAKEYA_RETURN_IF_ERROR(AddTurns());
       KAKEYA_RETURN_IF_ERROR(AddCounterfactual(composed));
-      return std::move(prompt_);
+      return std::optional(std::move(prompt_));
     }
   }
-  return InvalidArgument("the haystack can't be cut to a prompt of {} tokens for {}", spec_.length,
-                         NameOf(spec_.task));
+  return std::optional<RecallPrompt>();
 }
 
 // Cuts the filler for `aim` and lines up the pieces.
@@ -222,7 +224,14 @@ Status Layout::AddCounterfactual(const ComposedPrompt& composed) {
 Result<RecallPrompt> LayOut(const Tokenizer& tokenizer, const RecallForm& form,
                             const Filler& filler, const RecallDraft& draft,
                             const RecallPromptSpec& spec, RecallRandom* random) {
-  return Layout(tokenizer, form, filler, draft, spec, random).Run();
+  // Statements that jump across one another may leave no cut on target: others are drawn then.
+  for (int i = 0; i < kScatters; ++i) {
+    KAKEYA_ASSIGN_OR_RETURN(std::optional<RecallPrompt> prompt,
+                            Layout(tokenizer, form, filler, draft, spec, random).Run());
+    if (prompt) return *std::move(prompt);
+  }
+  return InvalidArgument("the haystack can't be cut to a prompt of {} tokens for {}", spec.length,
+                         NameOf(spec.task));
 }
 
 }  // namespace kakeya

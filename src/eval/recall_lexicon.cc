@@ -102,7 +102,8 @@ std::string AnyKey(KeyKind kind, RecallRandom* random) {
     case KeyKind::kIdentifier:
       break;
   }
-  return AnyKey(KeyKind::kVariable, random) + "_" + Pick(kCodeWords, random);
+  const KeyKind longer = random->Below(4) == 0 ? KeyKind::kIdentifier : KeyKind::kVariable;
+  return AnyKey(longer, random) + "_" + Pick(kCodeWords, random);
 }
 
 void Replace(std::string* text, std::string_view what, std::string_view with) {

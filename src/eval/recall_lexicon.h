@@ -23,7 +23,7 @@ enum class KeyKind {
   kPerson,      // "Greta Volmarix"
   kMachine,     // "QX-417"
   kVariable,    // "session_offset"
-  kIdentifier,  // "session_offset_total": enough of them for a long object
+  kIdentifier,  // "session_offset_total" or longer: never too few
 };
 // REQUIRES: nothing; every kind has held-out keys.
 std::string MakeKey(KeyKind kind, RecallRandom* random);
