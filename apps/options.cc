@@ -127,6 +127,11 @@ void KvFlags::RegisterSettings(CLI::App* app) {
                       "folder)")
           ->type_name("DIR");
   AddRestoreChunks(app, &restore_chunks);
+  app->add_option("--restore-buffer", restore_buffer,
+                  "Bytes that reconstructed K/V may take, e.g. 4MiB; changes speed, never the "
+                  "result (default: what one step may attend to)")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->type_name("SIZE");
   app->add_option("--kv-type", kv_type,
                   "Element type of the cache: bf16, f16, f32, or auto: as the model's weights "
                   "(bf16 for most)")
@@ -174,6 +179,7 @@ SessionOptions KvFlags::ToOptions() const {
   if (kv == "restored") {
     options.kv.kind = KvPolicy::Kind::kRestored;
     options.restore.chunks = restore_chunks;
+    options.restore.buffer_bytes = restore_buffer;
   }
   options.kv.sink = sink;
   options.kv.window = window;

@@ -25,7 +25,8 @@ struct ModelFlags {
   Result<std::unique_ptr<Engine>> Load(const std::string& restorer_dir = {}) const;
 };
 
-// --kv, --kv-type, --sink, --window, --restorer, --restore-chunks, --prefill-chunk.
+// --kv, --kv-type, --sink, --window, --restorer, --restore-chunks, --restore-buffer,
+// --prefill-chunk.
 struct KvFlags {
   std::string kv;  // empty until Resolve: restored where the model has a restorer, else full
   std::string kv_type = "auto";
@@ -33,6 +34,7 @@ struct KvFlags {
   int64_t window = 64;
   std::string restorer;  // empty: the folder "restorer" of the model
   int64_t restore_chunks = 8;
+  uint64_t restore_buffer = 0;  // bytes; 0: as RestoreOptions says
   int64_t prefill_chunk = 512;
 
   void Register(CLI::App* app);
