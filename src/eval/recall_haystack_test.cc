@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "eval/recall_draft.h"
 #include "eval/recall_prompt.h"
@@ -11,28 +13,25 @@
 namespace kakeya {
 namespace {
 
-class RecallHaystackTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
+// Loaded once for all tests.
+const Engine& Demo() {
+  static const std::unique_ptr<Engine> kEngine = [] {
     Result<std::unique_ptr<Engine>> loaded =
         Engine::Load(std::string(KAKEYA_SOURCE_DIR) + "/models/demo", {.threads = 1});
-    ASSERT_TRUE(loaded.ok()) << loaded.status().message();
-    engine_ = *std::move(loaded);
-  }
-  static void TearDownTestSuite() { engine_.reset(); }
+    EXPECT_TRUE(loaded.ok()) << loaded.status().message();
+    return *std::move(loaded);
+  }();
+  return *kEngine;
+}
+const Tokenizer& DemoTokenizer() { return **Demo().tokenizer(); }
 
-  static Result<RecallPrompt> Make(const std::string& haystack, int64_t length = 1024) {
-    KAKEYA_ASSIGN_OR_RETURN(const RecallPromptMaker maker,
-                            RecallPromptMaker::Create(engine_.get(), haystack));
-    return maker.Make({.length = length, .seed = 5});
-  }
-  static const Tokenizer& tokenizer() { return **engine_->tokenizer(); }
+Result<RecallPrompt> Make(const std::string& haystack) {
+  KAKEYA_ASSIGN_OR_RETURN(const RecallPromptMaker maker,
+                          RecallPromptMaker::Create(&Demo(), haystack));
+  return maker.Make({.length = 1024, .seed = 5});
+}
 
-  static std::unique_ptr<Engine> engine_;
-};
-std::unique_ptr<Engine> RecallHaystackTest::engine_;
-
-TEST_F(RecallHaystackTest, OddTextsMakeWholePrompts) {
+TEST(RecallHaystackTest, OddTextsMakeWholePrompts) {
   std::string one_line;
   for (int i = 0; i < 3000; ++i) one_line += static_cast<char>('a' + i * i % 23);
   std::string cjk;
@@ -46,14 +45,14 @@ TEST_F(RecallHaystackTest, OddTextsMakeWholePrompts) {
     const size_t total = prompt->context.size() + prompt->turns[0].ids.size();
     EXPECT_GE(total, 1004u);
     EXPECT_LE(total, 1044u);
-    for (const int32_t id : prompt->context) EXPECT_FALSE(tokenizer().IsSpecial(id));
-    const std::string text = tokenizer().Decode(prompt->context, false);
+    for (const int32_t id : prompt->context) EXPECT_FALSE(DemoTokenizer().IsSpecial(id));
+    const std::string text = DemoTokenizer().Decode(prompt->context, false);
     EXPECT_EQ(text.find("\uFFFD"), std::string::npos) << "a character was cut";
     EXPECT_NE(text.find(prompt->turns[0].expected[0]), std::string::npos);
   }
 }
 
-TEST_F(RecallHaystackTest, TextThatCannotServeIsRefused) {
+TEST(RecallHaystackTest, TextThatCannotServeIsRefused) {
   EXPECT_EQ(Make("").status().code(), StatusCode::kInvalidArgument);
   const Status broken = Make("fine so far \xff\xfe").status();
   EXPECT_EQ(broken.code(), StatusCode::kInvalidArgument);
@@ -62,21 +61,21 @@ TEST_F(RecallHaystackTest, TextThatCannotServeIsRefused) {
   std::string numbers;
   for (int i = 0; i < 100'000; ++i) numbers += fmt::format("{:05}\n", i);
   RecallRandom random(1);
-  EXPECT_EQ(RecallWords(&tokenizer(), numbers, &random).Value().status().code(),
+  EXPECT_EQ(RecallWords(&DemoTokenizer(), numbers, &random).Value().status().code(),
             StatusCode::kInvalidArgument);
 }
 
-TEST_F(RecallHaystackTest, AModelWithoutTokenizerIsRefused) {
+TEST(RecallHaystackTest, AModelWithoutTokenizerIsRefused) {
   const Result<std::unique_ptr<Engine>> bare = Engine::Load(
       std::string(KAKEYA_SOURCE_DIR) + "/tests/fixtures/models/qwen3-window", {.threads = 1});
   ASSERT_TRUE(bare.ok());
   EXPECT_EQ(RecallPromptMaker::Create(bare->get(), "text").status().code(), StatusCode::kNotFound);
 }
 
-TEST_F(RecallHaystackTest, AKeyOrValueOfTheHaystackIsNeverUsed) {
+TEST(RecallHaystackTest, AKeyOrValueOfTheHaystackIsNeverUsed) {
   const auto draw = [](const std::string& surroundings) {
     RecallRandom random(11);
-    RecallWords words(&tokenizer(), surroundings, &random);
+    RecallWords words(&DemoTokenizer(), surroundings, &random);
     const Result<std::string> key = words.Key(KeyKind::kNoun);
     const Result<RecallValue> value = words.Value();
     EXPECT_TRUE(key.ok() && value.ok());
@@ -93,10 +92,10 @@ TEST_F(RecallHaystackTest, AKeyOrValueOfTheHaystackIsNeverUsed) {
   EXPECT_NE(value.edited, other_edit.edited);
 }
 
-TEST_F(RecallHaystackTest, OffsetsAreThoseOfTheText) {
+TEST(RecallHaystackTest, OffsetsAreThoseOfTheText) {
   RecallRandom random(2);
   const Result<Filler> filler =
-      CutHaystack(tokenizer(), "Some e\u0301 text. And more\nof it. ", 500, &random);
+      CutHaystack(DemoTokenizer(), "Some e\u0301 text. And more\nof it. ", 500, &random);
   ASSERT_TRUE(filler.ok());
   EXPECT_GE(filler->tokens(), 500);
   EXPECT_EQ(filler->offsets.front(), 0u);
@@ -104,7 +103,7 @@ TEST_F(RecallHaystackTest, OffsetsAreThoseOfTheText) {
   EXPECT_TRUE(std::is_sorted(filler->offsets.begin(), filler->offsets.end()));
 }
 
-TEST_F(RecallHaystackTest, ACutPrefersTheEndOfASentence) {
+TEST(RecallHaystackTest, ACutPrefersTheEndOfASentence) {
   const std::string text = "One two. \"Three four.\" Five six\nseven \u00e9\u00e9";
   EXPECT_EQ(CutNear(text, 0, 5, 12), 9u);         // after "two. "
   EXPECT_EQ(CutNear(text, 12, 15, 25), 23u);      // after the quote

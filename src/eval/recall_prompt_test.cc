@@ -19,13 +19,13 @@ static_assert(std::size(kTasks) == kRecallTasks);
 
 // Loaded once for all tests.
 const Engine& Demo() {
-  static const std::unique_ptr<Engine> engine = [] {
+  static const std::unique_ptr<Engine> kEngine = [] {
     Result<std::unique_ptr<Engine>> loaded =
         Engine::Load(std::string(KAKEYA_SOURCE_DIR) + "/models/demo", {.threads = 1});
     EXPECT_TRUE(loaded.ok()) << loaded.status().message();
     return *std::move(loaded);
   }();
-  return *engine;
+  return *kEngine;
 }
 
 std::string Text(std::span<const int32_t> ids) { return (*Demo().tokenizer())->Decode(ids, false); }
