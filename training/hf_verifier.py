@@ -83,6 +83,14 @@ def rope_tables(length: int, shape: Shape, device) -> tuple[Tensor, Tensor]:
     return angle.cos(), angle.sin()
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """model.safetensors, or the shards that the index lists."""
+    if (folder / "model.safetensors").exists():
+        return [folder / "model.safetensors"]
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    return [folder / name for name in sorted(set(index["weight_map"].values()))]
+
+
 class Verifier:
     """Weights only: matrices in `dtype`, norms in F32, the embedding in its stored type (as `dtype` for the head)."""
 
@@ -92,7 +100,7 @@ class Verifier:
         config = json.loads((folder / "config.json").read_text())
         self.shape, self.dtype, self.device = shape_of(config), dtype, torch.device(device)
         stored: dict[str, Tensor] = {}
-        for file in sorted(folder.glob("*.safetensors")):
+        for file in weight_files(folder):
             stored.update(load_file(str(file)))
         embedding = stored["model.embed_tokens.weight"]
         tied = config.get("tie_word_embeddings", False)
@@ -161,7 +169,7 @@ def fingerprint(folder: Path) -> str:
     import xxhash
 
     tensors: dict[str, tuple[str, list[int], Path, int, int]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in weight_files(folder):
         with open(file, "rb") as f:
             size = struct.unpack("<Q", f.read(8))[0]
             header = json.loads(f.read(size))
