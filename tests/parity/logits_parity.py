@@ -139,7 +139,7 @@ def demo_window_logits_match(scratch):
 @case("the demo's bits don't depend on chunk or threads")
 def demo_bits_are_invariant(scratch):
     ids = read_tensors(DEMO_REFERENCE)["ids"]
-    for flags in [[], WINDOW_FLAGS]:
+    for flags in [[], WINDOW_FLAGS, ["--kv", "restored"]]:
         same_bits({way: logits(DEMO, ids, scratch, "--prefill-chunk", way[0], "--threads", way[1], *flags)
                    for way in [(1, 2), (7, 3), (64, 1), (1000, 2)]})
 
@@ -153,7 +153,7 @@ def demo_greedy_tokens_match(scratch):
     eos = set(eos if isinstance(eos, list) else [eos])
     end = next((i for i, token in enumerate(wanted) if token in eos), len(wanted))
     for flags in [[], ["--prefill-chunk", "7"], ["--kv-type", "f32"]]:
-        tokens = generated(DEMO, prompt, 64, *flags, scratch=scratch)["tokens"]
+        tokens = generated(DEMO, prompt, 64, "--kv", "full", *flags, scratch=scratch)["tokens"]
         assert tokens == wanted[:end], f"{flags}: {tokens}, wanted {wanted[:end]}"
 
 
