@@ -94,7 +94,8 @@ def pack_row(
             target = int(target * 0.9 * left / len(got))
         ids += got[:left]
         weights.append(w[:left])
-    return np.array(ids, np.uint16), np.concatenate(weights)
+    small = tokenizer.get_vocab_size() <= 1 << 16
+    return np.array(ids, np.uint16 if small else np.uint32), np.concatenate(weights)
 
 
 WEIGHT_SCALE = 40  # weights travel as bytes: 6.0 -> 240
@@ -103,7 +104,7 @@ WEIGHT_SCALE = 40  # weights travel as bytes: 6.0 -> 240
 def pack_batch(
     tokenizer, maker: TaskMaker, progress: float, row: int, rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, row + 1) ids as uint16 and weights as uint8 in units of 1 / WEIGHT_SCALE."""
+    """(rows, row + 1) ids as uint16 (uint32 for a large vocabulary) and weights as uint8 in units of 1 / WEIGHT_SCALE."""
     mixture, maker.ease = curriculum(progress)
     made = [pack_row(tokenizer, maker, mixture, row) for _ in range(rows)]
     weights = np.stack([w for _, w in made])

@@ -30,7 +30,7 @@ from loader import Loader
 from muon import BatchedMuon
 from restorer_regime import ALL, NONE, Regime
 
-WARMUP_STEPS, COOL_FROM, FINAL_LR = 150, 0.5, 0.01
+FINAL_LR = 0.01  # share of the peak
 REGRESSION, DISTILLATION = 0.2, 0.2  # weights beside the divergence
 ASKED = 96  # queries a sequence whose attention mass the selector learns
 
@@ -47,6 +47,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="instead of --seconds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--warmup-steps", type=int, default=150)
+    parser.add_argument("--cool-from", type=float, default=0.5, help="share of the time at full rate")
+    parser.add_argument(
+        "--mixture", type=float, nargs=2, default=[0.05, 0.55], help="progress of the data's curriculum"
+    )
     parser.add_argument("--batch-tokens", type=int, default=32768)
     parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048, 4096, 8192])
     parser.add_argument("--shares", type=float, nargs="+", help="of the lengths; default: a schedule")
@@ -218,7 +223,7 @@ def main() -> None:
     pool, held_out = build_pools(args)
     for p in (pool, held_out):
         p.measure(lambda text: tokenizer.encode(text).ids)
-    shared = mp.get_context("fork").Value("d", 0.05)
+    shared = mp.get_context("fork").Value("d", args.mixture[0])
     loader = Loader(
         pool, args.verifier, args.workers, args.lengths, args.batch_tokens, args.seed, shared
     )
@@ -310,9 +315,9 @@ def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
             k = choose.choices(args.chunks, args.chunk_shares)[0]
         loss, parts = losses(regime, x, w, k, args)
         loss.backward()
-        cool = 1.0 if progress < COOL_FROM else max(FINAL_LR, (1 - progress) / (1 - COOL_FROM))
-        optimizer.step(args.lr * min(1.0, (step + 1) / WARMUP_STEPS) * cool)
-        shared.value = 0.05 + 0.5 * progress
+        cool = max(FINAL_LR, min(1.0, (1 - progress) / (1 - args.cool_from)))
+        optimizer.step(args.lr * min(1.0, (step + 1) / args.warmup_steps) * cool)
+        shared.value = args.mixture[0] + (args.mixture[1] - args.mixture[0]) * progress
         step, tokens = step + 1, tokens + x[:, 1:].numel()
         if step % 50 == 0:
             last = {n: round(p.item(), 4) for n, p in parts.items()}
