@@ -100,41 +100,58 @@ TEST(LearnedRestorerTest, ManyThreadsRestoreTheSameBits) {
   EXPECT_EQ(equal, std::vector<int>(4, 60));
 }
 
+// Chunks that any head takes of five, with a threshold that all pass.
+size_t ChosenOfFive(const ModelConfig& config, LearnedRestorer* restorer, int64_t max) {
+  const std::vector<float> q(config.q_size(), 0.5f);
+  const int64_t begin = 4 * kChunk;
+  std::vector<std::vector<ChunkVisit>> visits(config.num_kv_heads);
+  restorer->Select({},
+                   {.q = q.data(),
+                    .rows = 1,
+                    .first_position = 5 * kChunk,
+                    .window_begin = {&begin, 1},
+                    .max_chunks = max},
+                   visits);
+  return visits[0].size() + visits[1].size();
+}
+
+void ExpectNobodyTakesFiveChunks(TinyModels* models) {
+  models->restorer.config.min_share_log = -100;
+  const auto restorer = models->Learned();
+  ASSERT_TRUE(restorer->Extend({}, RandomIds(5 * kChunk, 4)).ok());
+  EXPECT_EQ(restorer->bad_chunks(), 5);
+  const ModelConfig& config = models->verifier.config;
+  for (const float x : Restored(*restorer, config, 0, 0, 2)) EXPECT_TRUE(std::isnan(x));
+  EXPECT_EQ(ChosenOfFive(config, restorer.get(), 8), 0u);
+  EXPECT_EQ(ChosenOfFive(config, restorer.get(), kAllChunks), 0u);
+}
+
+void SetFirst(const PackedMatrix& matrix, float value) {
+  ASSERT_EQ(matrix.dtype(), DType::kF32);
+  *static_cast<float*>(const_cast<void*>(matrix.data())) = value;
+}
+
 // One weight of the encoder is NaN: no code of any chunk is a number.
 TEST(LearnedRestorerTest, WeightsThatAreNoNumbersMakeBadChunksThatNobodyTakes) {
   TinyModels models;
   models.restorer.layers[0].norm1.as<float>()[3] = NAN;
-  models.restorer.config.min_share_log = -100;
-  const auto restorer = models.Learned();
-  ASSERT_TRUE(restorer->Extend({}, RandomIds(5 * kChunk, 4)).ok());
-  EXPECT_EQ(restorer->bad_chunks(), 5);
-  for (const float x : Restored(*restorer, models.verifier.config, 0, 0, 2)) {
-    EXPECT_TRUE(std::isnan(x));
-  }
-  const std::vector<float> q(models.verifier.config.q_size(), 0.5f);
-  const int64_t begin = 4 * kChunk;
-  for (const int64_t max : {int64_t{8}, kAllChunks}) {
-    std::vector<std::vector<ChunkVisit>> visits(models.verifier.config.num_kv_heads);
-    restorer->Select({},
-                     {.q = q.data(),
-                      .rows = 1,
-                      .first_position = 5 * kChunk,
-                      .window_begin = {&begin, 1},
-                      .max_chunks = max},
-                     visits);
-    for (const auto& head : visits) EXPECT_TRUE(head.empty());
-  }
+  ExpectNobodyTakesFiveChunks(&models);
 }
 
-// Summaries alone are no numbers: the codes are given up, too.
-TEST(LearnedRestorerTest, BadSummariesMakeAChunkBad) {
+TEST(LearnedRestorerTest, BadCodesMakeAChunkBadWhateverItsSummaries) {
   TinyModels models;
-  const auto* weight = static_cast<const float*>(models.restorer.summary_proj.data());
-  const_cast<float*>(weight)[0] = INFINITY;
-  const auto restorer = models.Learned();
-  ASSERT_TRUE(restorer->Extend({}, RandomIds(2 * kChunk, 5)).ok());
-  EXPECT_EQ(restorer->bad_chunks(), 2);
-  EXPECT_TRUE(std::isnan(Restored(*restorer, models.verifier.config, 0, 0, 1)[0]));
+  models.restorer.config.min_share_log = -100;
+  const auto whole = models.Learned();
+  ASSERT_TRUE(whole->Extend({}, RandomIds(5 * kChunk, 4)).ok());
+  EXPECT_EQ(ChosenOfFive(models.verifier.config, whole.get(), 8), 8u);
+  SetFirst(models.restorer.code, INFINITY);
+  ExpectNobodyTakesFiveChunks(&models);
+}
+
+TEST(LearnedRestorerTest, BadSummariesMakeAChunkBadWhateverItsCodes) {
+  TinyModels models;
+  SetFirst(models.restorer.summary_proj, INFINITY);
+  ExpectNobodyTakesFiveChunks(&models);
 }
 
 // f_theta alone is broken: chunks may be taken, and what is restored shows what it is.

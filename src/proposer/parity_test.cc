@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,10 @@ namespace {
 struct Fixture {
   const char* restorer;
   const char* verifier;
+
+  friend std::ostream& operator<<(std::ostream& out, const Fixture& fixture) {
+    return out << fixture.restorer;
+  }
 };
 
 class ParityTest : public testing::TestWithParam<Fixture> {
