@@ -56,6 +56,10 @@ class KvCache {
   int64_t staged() const { return staged_; }
   // Bytes the allocator gave to this cache and has not got back.
   size_t resident_bytes() const;
+  // Positions that these bytes have room for, in every layer.
+  int64_t resident_slots() const {
+    return static_cast<int64_t>(slabs_.size() + sink_slabs_.size()) * kChunk;
+  }
 
   // Opens a block for the positions [size(), size() + n). Errors: ResourceExhausted; nothing has
   // changed then. REQUIRES: n >= 1, no block is open.

@@ -16,8 +16,8 @@ namespace kakeya {
 // sink's chunk nor in its window, or more slots than sinks, window and staging take.
 bool HoldsCoupon(const KvPolicy& policy, int64_t position, std::span<const KvPage> pages);
 
-// Asks the cache, layer by layer, what the last query was shown. Empty for the full policy and an
-// empty cache. REQUIRES: no block is open.
+// Asks the cache, layer by layer, what the last query was shown, and how much it has room for.
+// Empty for the full policy and an empty cache. REQUIRES: no block is open.
 std::vector<int> CouponLayers(KvCache* cache);
 
 }  // namespace kakeya

@@ -39,6 +39,7 @@ TEST(RecallCouponTest, AsksEveryLayerOfACache) {
     cache->Commit(64);
   }
   EXPECT_TRUE(CouponLayers(&*cache).empty());
+  EXPECT_EQ(cache->resident_slots(), 4 * kChunk);
 }
 
 }  // namespace
