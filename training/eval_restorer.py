@@ -8,10 +8,13 @@ is kept exactly where it is the argmax after the tokens generated so far, so the
 """
 
 import argparse
+import functools
 import gzip
 import json
 import math
 import os
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -97,6 +100,27 @@ def recall(
     return [bool(r) for r in right]
 
 
+def engine_recall(
+    binary: Path, args, prompts: list[evaluation.Prompt], tokenizer, arm
+) -> list[bool]:
+    """The same by the engine's command line: what is measured is what ships."""
+    flags = []
+    kv = {ORACLE: "full", NONE: "window"}.get(arm, "restored")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "ids.json"
+        for p in prompts:
+            count = len(tokenizer.encode(" " + p.answer, add_special_tokens=False).ids) + 2
+            file.write_text(json.dumps(p.ids))
+            command = [binary, "generate", "-m", args.verifier, "--ids", file, "-n", str(count)]
+            command += ["--kv", kv, "--json"]
+            if kv == "restored":
+                command += ["--restorer", args.restorer, "--restore-chunks", str(arm or "all")]
+            run = subprocess.run(command, capture_output=True, check=True)
+            out = json.loads(run.stdout)["tokens"]
+            flags.append(evaluation.is_right(tokenizer, out, p.answer))
+    return flags
+
+
 @torch.no_grad()
 def perplexity(regime: Regime, windows: torch.Tensor, tokens: int, arm) -> float:
     """windows: (n, length + 1) ids, length a multiple of 128."""
@@ -121,7 +145,9 @@ def text_windows(tokenizer, text: str, rows: int, length: int) -> torch.Tensor:
     return torch.tensor(out)
 
 
-def make_cells(tokenizer, pool, lengths, n: int, tasks, task_length: int, task_n: int) -> list[dict]:
+def make_cells(
+    tokenizer, pool, lengths, n: int, tasks, task_length: int, task_n: int
+) -> list[dict]:
     """Prompts of all held-out phrasings, keys and texts: raw, Q/A and chat; and of other tasks."""
     kinds = [k for k in evaluation.HAYSTACKS if k in pool.texts]
     names, cells = list(evaluation.FAMILIES), []
@@ -150,13 +176,16 @@ def load_prompts(path: Path) -> tuple[list[dict], torch.Tensor]:
     return data["cells"], torch.tensor(data["windows"])
 
 
-def evaluate(regime, tokenizer, cells, windows, tokens: int, arms, log=print) -> dict:
-    """Rows of {test, length, n, and per arm hits}; perplexity per arm."""
+def evaluate(regime, tokenizer, cells, windows, tokens: int, arms, answer=None) -> dict:
+    """Rows of {test, length, n, and per arm hits}; perplexity per arm. `answer(prompts, arm)` replaces `recall`."""
     rows, missed = [], []
     for cell in cells:
         row = {"test": cell["test"], "length": cell["length"], "n": len(cell["prompts"])}
         for arm in arms:
-            flags = recall(regime, cell["prompts"], tokenizer, cell["length"], tokens, arm)
+            if answer:
+                flags = answer(cell["prompts"], arm)
+            else:
+                flags = recall(regime, cell["prompts"], tokenizer, cell["length"], tokens, arm)
             row[arm_name(arm)] = sum(flags)
             missed += [
                 {"test": cell["test"], "length": cell["length"], "arm": arm_name(arm),
@@ -164,14 +193,14 @@ def evaluate(regime, tokenizer, cells, windows, tokens: int, arms, log=print) ->
                 for p, ok in zip(cell["prompts"], flags) if not ok and arm not in (NONE,)
             ]  # fmt: skip
         rows.append(row)
-        log(json.dumps(row))
+        print(json.dumps(row), flush=True)
     result = {"recall": rows, "missed": missed}
-    if len(windows):
+    if len(windows) and not answer:
         result["perplexity"] = {
             arm_name(a): round(perplexity(regime, windows, tokens, a), 4) for a in arms
         }
         result["perplexity"]["windows"] = list(windows.shape)
-        log(json.dumps(result["perplexity"]))
+        print(json.dumps(result["perplexity"]), flush=True)
     return result
 
 
@@ -192,6 +221,12 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, nargs="+", default=[4, 8, 16, ALL], help="0: all")
     parser.add_argument("--batch-tokens", type=int, default=32768)
     parser.add_argument("--found-chars", type=int, default=20_000_000)
+    parser.add_argument("--engine", type=Path, help="the kakeya binary: it generates, not PyTorch")
+    parser.add_argument("--tests", nargs="+", help="only these tests, as in needle or chain")
+    parser.add_argument("--every", type=int, default=1, help="only every N-th prompt")
+    parser.add_argument(
+        "--arms", nargs="+", choices=("oracle", "window"), default=["oracle", "window"]
+    )
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -211,14 +246,35 @@ def main() -> None:
         save_prompts(args.make_prompts, cells, windows)
         print({f"{c['test']} {c['length']}": len(c["prompts"]) for c in cells}, windows.shape)
         return
+    if args.prompts:
+        cells = [c for c in cells if c["length"] in args.lengths]
+    cells = [c for c in cells if not args.tests or c["test"] in args.tests]
+    for c in cells:
+        c["prompts"] = c["prompts"][:: args.every]
+    arms = [{"oracle": ORACLE, "window": NONE}[a] for a in args.arms]
+    arms += args.chunks if args.restorer else []
+    started = time.time()
+    if args.engine:
+        answer = functools.partial(engine_recall, args.engine, args)
+        result = evaluate(
+            None,
+            tokenizer,
+            cells,
+            [],
+            0,
+            arms,
+            lambda prompts, arm: answer(prompts, tokenizer, arm),
+        )
+        result["seconds"] = round(time.time() - started)
+        if args.out:
+            args.out.write_text(json.dumps(result, indent=1) + "\n")
+        return
     gpu = args.device.startswith("cuda")
     torch.set_float32_matmul_precision("high")
     dtype = torch.bfloat16 if gpu else torch.float32
     verifier = hf_verifier.Verifier(args.verifier, args.device, dtype)
     model = restorer_module.load(args.restorer, args.device, dtype) if args.restorer else None
     regime = Regime(verifier, model, flex=gpu, compiled=gpu)
-    arms = [ORACLE, NONE, *(args.chunks if model else [])]
-    started = time.time()
     result = evaluate(regime, tokenizer, cells, windows, args.batch_tokens, arms)
     result["seconds"] = round(time.time() - started)
     if args.out:

@@ -84,7 +84,8 @@ def attend_flex(q, k, v, kr, vr, seen: Tensor, mask) -> Tensor:
 
 def select(y, weight, bias, distance, z_q, z_scale, bucket, evicted, k, min_share_log) -> Tensor:
     """`seen` by top-k. y (rows, queries, kv_heads, group * head_dim); z_q (rows, chunks * segments, dim) integers as F32;
-    k and min_share_log are tensors of one element, k at most 16, so that one compiled graph serves all."""
+    k and min_share_log are tensors of one element, k at most 16, so that one compiled graph serves all.
+    """
     from restorer import quantize
 
     chunks = evicted.shape[-1]

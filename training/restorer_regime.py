@@ -125,9 +125,7 @@ class Regime:
         mass = None
         if flat is not None:
             q = torch.stack(asked).permute(0, 1, 3, 4, 2, 5)
-            mass = attention.chunk_mass(
-                q, torch.stack(rotated), at, self.layout(length), self.sink
-            )
+            mass = attention.chunk_mass(q, torch.stack(rotated), at, self.layout(length), self.sink)
         return Oracle(x, torch.stack(keys), torch.stack(values), mass)
 
     def bounded(
@@ -144,9 +142,7 @@ class Regime:
         cos, sin = self.rope(rows, length)
         x, asked = F.embedding(ids.reshape(-1), v.embedding), []
         flat = None if at is None else flat_index(at, length)
-        seen = torch.ones(
-            rows, s.kv_heads, length, 2 * chunks, dtype=torch.bool, device=ids.device
-        )
+        seen = torch.ones(rows, s.kv_heads, length, 2 * chunks, dtype=torch.bool, device=ids.device)
         if k == NONE:
             seen[..., chunks:] = False
         if k > 0:
@@ -176,9 +172,7 @@ class Regime:
             else:
                 kr = self.finish(restored.k[i], w.get("k_norm"), cos, sin)
                 vr = restored.v[i].view_as(value)
-            y = self.attend(
-                *(by_head(t, rows) for t in (q, key, value, kr, vr)), seen, places.mask
-            )
+            y = self.attend(*(by_head(t, rows) for t in (q, key, value, kr, vr)), seen, places.mask)
             x = self.after(x, y.transpose(1, 2).reshape(rows * length, -1), w, s.eps)
         return x, asked
 
@@ -189,7 +183,9 @@ class Regime:
         s = torch.einsum("lbmhi,lhoi->lbhmo", y, r.select_weight) + r.select_bias[:, None, :, None]
         dots = torch.einsum("lbhmd,bnd->lbhmn", fake_quantize(s[..., :-1]), z.flatten(1, 2))
         best = dots.unflatten(-1, (-1, r.config.segments)).amax(-1)
-        bias = r.select_distance[:, :, places.bucket[at]].transpose(1, 2)  # (layers, rows, kv, m, chunks)
+        bias = r.select_distance[:, :, places.bucket[at]].transpose(
+            1, 2
+        )  # (layers, rows, kv, m, chunks)
         evicted = places.evicted[at][None, :, None]
         scores = (best + bias).masked_fill(~evicted, -1e9)
         logp = torch.cat((s[..., -1:], scores), -1).log_softmax(-1)

@@ -48,23 +48,35 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--warmup-steps", type=int, default=150)
-    parser.add_argument("--cool-from", type=float, default=0.5, help="share of the time at full rate")
     parser.add_argument(
-        "--mixture", type=float, nargs=2, default=[0.05, 0.55], help="progress of the data's curriculum"
+        "--cool-from", type=float, default=0.5, help="share of the time at full rate"
+    )
+    parser.add_argument(
+        "--mixture",
+        type=float,
+        nargs=2,
+        default=[0.05, 0.55],
+        help="progress of the data's curriculum",
     )
     parser.add_argument("--batch-tokens", type=int, default=32768)
     parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048, 4096, 8192])
-    parser.add_argument("--shares", type=float, nargs="+", help="of the lengths; default: a schedule")
+    parser.add_argument(
+        "--shares", type=float, nargs="+", help="of the lengths; default: a schedule"
+    )
     parser.add_argument("--chunks", type=int, nargs="+", default=[4, 8, 16, ALL], help="0: all")
     parser.add_argument("--chunk-shares", type=float, nargs="+", default=[0.2, 0.5, 0.15, 0.15])
-    parser.add_argument("--all-until", type=float, default=0.06, help="share of the time with all chunks")
+    parser.add_argument(
+        "--all-until", type=float, default=0.06, help="share of the time with all chunks"
+    )
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     parser.add_argument("--report", type=float, default=60)
     parser.add_argument("--probe-n", type=int, default=32)
     parser.add_argument("--prompts", type=Path, help="eval_restorer.py --make-prompts wrote them")
     parser.add_argument("--synthetic-chars", type=int, default=1_000_000)
     parser.add_argument("--found-chars", type=int, default=24_000_000)
-    parser.add_argument("--evaluate", action="store_true", help="all of --prompts at the end: OUT/eval.json")
+    parser.add_argument(
+        "--evaluate", action="store_true", help="all of --prompts at the end: OUT/eval.json"
+    )
     parser.add_argument("--pool-cache", type=Path, help="file that keeps the texts between runs")
     parser.add_argument("--fingerprint", help="of the verifier, where xxhash is not installed")
     for name in ("layers", "hidden", "heads", "head-dim", "ffn", "code-dim", "token-dim"):
@@ -78,7 +90,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--no-kl", action="store_true", help="regression of K and V alone")
     parser.add_argument("--no-int8", action="store_true", help="codes in floating point")
     parser.add_argument("--adamw", action="store_true", help="AdamW for the matrices too")
-    parser.add_argument("--after-norm", action="store_true", help="predict K after the norm (not exported)")
+    parser.add_argument(
+        "--after-norm", action="store_true", help="predict K after the norm (not exported)"
+    )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes on the CPU")
     args = parser.parse_args()
     if args.smoke:
@@ -325,7 +339,10 @@ def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
                 rate = tokens / (time.time() - begun)
                 what = f"length {x.shape[1] - 1} k {k or 'all'} {last}"
                 ready = f"ready {list(loader.waiting)} replayed {loader.replayed}"
-                print(f"step {step} {elapsed:.0f} s {what} {rate / 1e6:.2f} M tokens/s {ready}", flush=True)
+                print(
+                    f"step {step} {elapsed:.0f} s {what} {rate / 1e6:.2f} M tokens/s {ready}",
+                    flush=True,
+                )
     if args.evaluate:
         with torch.no_grad():
             for p in model.parameters():
