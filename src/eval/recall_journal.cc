@@ -65,9 +65,9 @@ Status RecallJournal::Load(const std::string& text, const Json& settings, uint64
             path_, difference);
       }
     } else {
-      Result<RecallRecord> record = RecordFromJson(*json);
+      const Result<RecallRecord> record = RecordFromJson(*json);
       if (!record.ok()) return record.status().WithContext(where);
-      records_[record->key] = *std::move(record);
+      records_[record->key] = *record;
     }
     begin = end + 1;
   }

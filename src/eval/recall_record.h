@@ -3,9 +3,9 @@
 #ifndef KAKEYA_EVAL_RECALL_RECORD_H_
 #define KAKEYA_EVAL_RECALL_RECORD_H_
 
-#include <compare>
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/status.h"
@@ -22,7 +22,11 @@ struct RecallKey {
   RecallArm arm = RecallArm::kOracle;
   int64_t prompt = 0;  // of n
 
-  auto operator<=>(const RecallKey&) const = default;
+  bool operator==(const RecallKey&) const = default;
+  bool operator<(const RecallKey& other) const {
+    return std::tie(task, length, arm, prompt) <
+           std::tie(other.task, other.length, other.arm, other.prompt);
+  }
 };
 
 struct RecallRecord {

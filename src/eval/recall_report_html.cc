@@ -94,7 +94,7 @@ std::string Introduction(const RecallReport& report) {
       "before "
       "the question. Answers are generated freely and greedily; right is an answer whose first "
       "line "
-      "holds every value as a whole number.</p>\n",
+      "holds every value, in order and each as a whole number, no other before it.</p>\n",
       session.kv.sink, session.kv.window, kChunk, ChunksText(session.restore.chunks),
       report.coupon_layers.empty() ? std::string("none")
                                    : fmt::format("{} of them", report.coupon_layers.size()),

@@ -56,11 +56,40 @@ size_t FindWhole(std::string_view text, std::string_view value, size_t from) {
   return std::string_view::npos;
 }
 
+bool IsNumber(const std::string& value) {
+  return !value.empty() && std::all_of(value.begin(), value.end(), IsDigit);
+}
+
+// The numbers of the line that stand whole and have as many digits as one of `expected`, in order.
+std::vector<std::string_view> Candidates(std::string_view line,
+                                         const std::vector<std::string>& expected) {
+  std::vector<std::string_view> out;
+  for (size_t begin = 0; begin < line.size();) {
+    size_t end = begin;
+    while (end < line.size() && IsDigit(line[end])) ++end;
+    if (end == begin) {
+      ++begin;
+      continue;
+    }
+    const auto as_long = [&](const std::string& value) { return value.size() == end - begin; };
+    if (std::any_of(expected.begin(), expected.end(), as_long) && StandsWhole(line, begin, end)) {
+      out.push_back(line.substr(begin, end - begin));
+    }
+    begin = end;
+  }
+  return out;
+}
+
 }  // namespace
 
 bool IsRightAnswer(std::string_view answer, const std::vector<std::string>& expected) {
   const std::string_view line = answer.substr(0, answer.find_first_of("\r\n"));
   if (expected.empty()) return false;
+  if (std::all_of(expected.begin(), expected.end(), IsNumber)) {
+    const std::vector<std::string_view> numbers = Candidates(line, expected);
+    return numbers.size() >= expected.size() &&
+           std::equal(expected.begin(), expected.end(), numbers.begin());
+  }
   size_t from = 0;
   return std::all_of(expected.begin(), expected.end(), [&](const std::string& value) {
     if (value.empty()) return false;

@@ -58,6 +58,18 @@ TEST(RecallScoreTest, WantsAllValuesInTheirOrder) {
   EXPECT_TRUE(Says("11111 11111", {"11111", "11111"}));
 }
 
+TEST(RecallScoreTest, IsNotRightByNamingSeveralUntilOneFits) {
+  EXPECT_FALSE(Says("12345 or 48213"));
+  EXPECT_FALSE(Says("12345, 48213"));
+  EXPECT_TRUE(Says("48213, not 12345"));
+  EXPECT_TRUE(Says("In room 12 of house 3 it is 48213"));
+  const std::vector<std::string> two = {"11111", "22222"};
+  EXPECT_FALSE(Says("11111, 33333, 22222", two));
+  EXPECT_FALSE(Says("22222, 11111, 22222", two));
+  EXPECT_TRUE(Says("11111, 22222, 33333", two));
+  EXPECT_FALSE(Says("11111", {"11111", "11111"}));
+}
+
 TEST(RecallScoreTest, IsNeverRightWithoutAnExpectation) {
   EXPECT_FALSE(Says("anything", {}));
   EXPECT_FALSE(Says("anything", {""}));

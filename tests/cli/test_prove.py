@@ -46,11 +46,11 @@ def journal_lines(path):
 
 @case("the report has the contract's fields, one row per task, length and arm")
 def contract(scratch):
-    result = report(scratch, "--lengths", "400,512", "-n", "3", "--tasks", "single,chat", "--arms", PLAIN)
+    result = report(scratch, "--lengths", "640,768", "-n", "3", "--tasks", "single,chat", "--arms", PLAIN)
     assert result["verdict"] in ("holds", "fails", "invalid") and result["verdict"] == "fails"
     assert result["coupon_layers"] == [] and result["window_reach_tokens"] == 2 * 127
     cells = [(r["task"], r["length"], r["arm"]) for r in result["rows"]]
-    assert cells == [(t, n, a) for t in ("single", "chat") for n in (400, 512) for a in PLAIN.split(",")], cells
+    assert cells == [(t, n, a) for t in ("single", "chat") for n in (640, 768) for a in PLAIN.split(",")], cells
     for row in result["rows"]:
         for key, kind in ROW.items():
             assert isinstance(row[key], kind) and not isinstance(row[key], bool), (key, row[key])
