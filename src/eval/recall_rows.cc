@@ -82,7 +82,7 @@ std::vector<RecallRow> RowsOf(std::span<const RecallRecord> records, int64_t rea
         static_cast<double>(sums.prompt_tokens) / static_cast<double>(sums.row.count.n);
     sums.row.prefill_ms_per_token = MsPer(sums.prefill_seconds, sums.prefill_tokens);
     sums.row.decode_ms_per_token = MsPer(sums.decode_seconds, sums.decode_steps);
-    rows.push_back(std::move(sums.row));
+    rows.push_back(sums.row);
   }
   return rows;
 }

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "eval/recall_eta.h"
+#include "eval/recall_full_kv.h"
 #include "eval/recall_random.h"
 
 namespace kakeya {
@@ -67,7 +68,7 @@ class Run {
       for (int64_t i = 0; i < options_.n; ++i) KAKEYA_RETURN_IF_ERROR(RunPrompt(cell, i));
     }
     Collect();
-    KAKEYA_RETURN_IF_ERROR(MeasureFullKv());
+    outcome_.full_kv = MeasureFullKv(engine_, options_, outcome_.records);
     return std::move(outcome_);
   }
 
@@ -205,38 +206,6 @@ class Run {
         }
       }
     }
-  }
-
-  // What full K/V would take at each length: the oracle's own figure, or a cache of that size that
-  // is allocated to be measured.
-  Status MeasureFullKv() {
-    for (const RecallRecord& record : outcome_.records) {
-      if (record.key.arm != RecallArm::kOracle) continue;
-      FullKvBytes& full = outcome_.full_kv[record.key.length];
-      full = {std::max(full.bytes, record.resident_bytes), "oracle"};
-    }
-    for (const int64_t length : options_.lengths) {
-      if (outcome_.full_kv.count(length) == 0) outcome_.full_kv[length] = Allocated(length);
-    }
-    return OkStatus();
-  }
-
-  FullKvBytes Allocated(int64_t length) {
-    const ModelConfig& config = engine_->model().config;
-    const KvShape shape{
-        .layers = config.num_layers,
-        .kv_heads = config.num_kv_heads,
-        .head_dim = config.head_dim,
-        .dtype = options_.session.kv_dtype.value_or(engine_->model().weights.dtype)};
-    // Half of what is left: a figure for a plot must not drive the machine into swapping.
-    MemoryBudget budget(engine_->budget().available() / 2, &engine_->budget());
-    Result<KvCache> cache = KvCache::Create(shape, KvPolicy{}, &budget);
-    if (!cache.ok()) return {0, cache.status().message()};
-    const Status staged = cache->Stage(length);
-    if (!staged.ok()) return {0, "not allocated: " + staged.message()};
-    const FullKvBytes full{cache->resident_bytes(), "allocated"};
-    cache->Rollback();
-    return full;
   }
 
   Engine* engine_;

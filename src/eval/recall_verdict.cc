@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <optional>
 
 namespace kakeya {
@@ -55,6 +56,12 @@ class Judgement {
 };
 
 LengthVerdict JudgeLength(std::span<const RecallRow> rows, int64_t length, bool without_oracle) {
+  const bool asked = std::any_of(rows.begin(), rows.end(), [&](const RecallRow& row) {
+    return row.task == RecallTask::kSingle && row.length == length;
+  });
+  if (!asked) {
+    return {length, Verdict::kFails, {"task single, which the claim is about, was not run"}};
+  }
   Judgement judgement(rows, length);
   double oracle = 1;
   std::string name = "a perfect oracle's";

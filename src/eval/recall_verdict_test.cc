@@ -130,6 +130,11 @@ TEST(RecallVerdictTest, WantsEveryLengthOfTheSingleNeedleAndNothingElse) {
   AddRows(JustEnough(), 1024, &other_task);
   AddRows(bad, 1024, &other_task, RecallTask::kJson);
   const std::vector<int64_t> one = {1024};
+  std::vector<RecallRow> without_single;
+  AddRows(JustEnough(), 1024, &without_single, RecallTask::kJson);
+  const RecallVerdict nothing = Judge(without_single, one, {}, {});
+  EXPECT_EQ(nothing.verdict, Verdict::kFails);
+  EXPECT_NE(nothing.reasons.at(0).find("task single"), std::string::npos);
   EXPECT_EQ(Judge(other_task, one, {}, {}).verdict, Verdict::kHolds);
 }
 
