@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "output.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 std::string Left(double seconds) {
   if (seconds < 0) return "";
-  const auto whole = static_cast<int64_t>(seconds + 0.5);
+  const int64_t whole = std::llround(seconds);
   if (whole < 60) return fmt::format(", {} s left", whole);
   if (whole < 3600) return fmt::format(", {}:{:02} min left", whole / 60, whole % 60);
   return fmt::format(", {}:{:02} h left", whole / 3600, whole / 60 % 60);
