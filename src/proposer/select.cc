@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "cache/window.h"
@@ -26,17 +27,6 @@ int DistanceBucket(int64_t distance) {
   assert(distance >= 1);
   return std::min(kDistanceBuckets - 1,
                   static_cast<int>(std::bit_width(static_cast<uint64_t>(distance))) - 1);
-}
-
-// The largest of a chunk's segment scores. Every product is rounded as written here.
-inline float BestSegment(const int32_t* dots, const float* scales, int segments,
-                         float query_scale) {
-  float best = -std::numeric_limits<float>::infinity();
-  for (int s = 0; s < segments; ++s) {
-    const float score = static_cast<float>(dots[s]) * (query_scale * scales[s]);
-    best = score > best ? score : best;
-  }
-  return best;
 }
 
 }  // namespace
@@ -65,7 +55,8 @@ Result<Selector> Selector::Create(const RestorerModel* model, MemoryBudget* budg
     Tile tile;
     KAKEYA_ASSIGN_OR_RETURN(tile.q, allocate(config.select_inputs() * sizeof(float)));
     KAKEYA_ASSIGN_OR_RETURN(tile.projected, allocate((config.summary.dim + 1) * sizeof(float)));
-    KAKEYA_ASSIGN_OR_RETURN(tile.quantised, allocate(config.summary.dim * sizeof(int16_t)));
+    KAKEYA_ASSIGN_OR_RETURN(tile.narrow, allocate(config.summary.dim * sizeof(int8_t)));
+    KAKEYA_ASSIGN_OR_RETURN(tile.wide, allocate(config.summary.dim * sizeof(int16_t)));
     tile.candidates.resize(kTileRows);
     out.tiles_.push_back(std::move(tile));
   }
@@ -85,16 +76,17 @@ void Selector::Project(const SelectQueries& queries, const TileRows& rows, Tile*
   }
   MatMul({}, tile->q.as<float>(), rows.count, map.weight, tile->projected.as<float>());
   const float* const bias = map.bias.as<float>();
-  std::array<int8_t, kMaxSummaryDim> quantised;
   for (int r = 0; r < rows.count; ++r) {
     float* const row = tile->projected.as<float>() + r * (dim + 1);
     for (int i = 0; i <= dim; ++i) row[i] += bias[i];
-    tile->scales[r] = QuantizeInt8(row, dim, quantised.data());
+    int8_t* const narrow = tile->narrow.as<int8_t>() + r * dim;
+    tile->scales[r] = QuantizeInt8(row, dim, narrow);
+    tile->sums[r] = std::accumulate(narrow, narrow + dim, 0);
+    std::copy_n(narrow, dim, tile->wide.as<int16_t>() + r * dim);
     // Nothing passes a threshold that is no number, which infinities must not become.
     const bool finite = std::isfinite(tile->scales[r]) && std::isfinite(row[dim]);
     tile->thresholds[r] =
         finite ? row[dim] + config.min_share_log : std::numeric_limits<float>::quiet_NaN();
-    std::copy_n(quantised.begin(), dim, tile->quantised.as<int16_t>() + r * dim);
   }
 }
 
@@ -105,28 +97,33 @@ void Selector::Scan(const SelectQueries& queries, const History& history, const 
   const float* const biases = model_->select_at(queries.layer, rows.kv_head).distance.as<float>();
   const std::span<const int64_t> window_begin =
       queries.window_begin.subspan(rows.first, rows.count);
-  std::array<int32_t, kTileRows * kChunk> dots;  // (rows, segments)
+  std::array<float, kTileRows> best;
   for (int r = 0; r < rows.count; ++r) tile->candidates[r].clear();
-  int first = 0;  // windows ascend: the rows before it see no more evicted chunks
-  for (int64_t chunk = queries.first_chunk; chunk < window_begin.back() / kChunk; ++chunk) {
-    while (window_begin[first] / kChunk <= chunk) ++first;
+  // The latest first: they tend to be the best, and what comes then seldom gets into the heap.
+  int first = rows.count - 1;  // windows ascend: the rows before it see no chunk so late
+  for (int64_t chunk = window_begin.back() / kChunk - 1; chunk >= queries.first_chunk; --chunk) {
+    while (first > 0 && window_begin[first - 1] / kChunk > chunk) --first;
     if (IsExcluded(queries, chunk) || history.bad(chunk)) continue;
     const ChunkRecord record = history.At(chunk);
-    const int count = rows.count - first;
-    SummaryDots(tile->quantised.as<int16_t>() + first * config.dim, count, record.summaries,
-                config.segments, config.dim, dots.data());
+    BestSegments({.narrow = tile->narrow.as<int8_t>() + first * config.dim,
+                  .wide = tile->wide.as<int16_t>() + first * config.dim,
+                  .sums = tile->sums.data() + first,
+                  .scales = tile->scales.data() + first,
+                  .rows = rows.count - first},
+                 {.values = record.summaries,
+                  .scales = record.summary_scales,
+                  .segments = config.segments,
+                  .dim = config.dim},
+                 best.data());
     int64_t distance = 0;
     float bias = 0;
-    for (int i = 0; i < count; ++i) {
-      const int r = first + i;
+    for (int r = first; r < rows.count; ++r) {
       const int64_t own_chunk = ChunkOf(queries.first_position + rows.first + r);
       if (own_chunk - chunk != distance) {
         distance = own_chunk - chunk;
         bias = biases[DistanceBucket(distance)];
       }
-      const float score = BestSegment(&dots[static_cast<size_t>(i) * config.segments],
-                                      record.summary_scales, config.segments, tile->scales[r]) +
-                          bias;
+      const float score = best[r - first] + bias;
       if (score >= tile->thresholds[r]) {
         Offer({score, chunk}, queries.max_chunks, &tile->candidates[r]);
       }

@@ -47,7 +47,9 @@ class Selector {
   struct Tile {
     Buffer q;          // (rows, group * head_dim)
     Buffer projected;  // (rows, dim + 1)
-    Buffer quantised;  // (rows, dim): int8 widened to int16
+    Buffer narrow;     // (rows, dim): int8
+    Buffer wide;       // (rows, dim): the same in int16
+    std::array<int32_t, kMaxDotRows> sums;
     std::array<float, kMaxDotRows> scales;
     std::array<float, kMaxDotRows> thresholds;
     std::vector<std::vector<Candidate>> candidates;  // per row: a heap, the worst on top

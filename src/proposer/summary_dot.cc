@@ -1,6 +1,11 @@
 #include "proposer/summary_dot.h"
 
+#include <algorithm>
+#include <array>
+#include <limits>
+
 #include "backend/cpu/targets.h"
+#include "backend/ops.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "proposer/summary_dot.cc"
@@ -126,6 +131,18 @@ HWY_EXPORT(SummaryDotsTarget);
 void SummaryDots(const int16_t* queries, int rows, const int8_t* summaries, int segments, int dim,
                  int32_t* out) {
   HWY_DYNAMIC_DISPATCH(SummaryDotsTarget)(queries, rows, summaries, segments, dim, out);
+}
+
+void BestSegmentsPortable(const SummaryQueries& queries, const ChunkSummaries& chunk, float* best) {
+  std::array<int32_t, kMaxDotRows * kChunk> dots;  // (rows, segments)
+  SummaryDots(queries.wide, queries.rows, chunk.values, chunk.segments, chunk.dim, dots.data());
+  for (int r = 0; r < queries.rows; ++r) {
+    best[r] = -std::numeric_limits<float>::infinity();
+    for (int s = 0; s < chunk.segments; ++s) {
+      const float scale = queries.scales[r] * chunk.scales[s];
+      best[r] = std::max(best[r], static_cast<float>(dots[r * chunk.segments + s]) * scale);
+    }
+  }
 }
 
 }  // namespace kakeya

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -35,6 +36,42 @@ TEST(SummaryDotTest, IsExactForEveryShapeAndInstructionSet) {
       }
     }
   });
+}
+
+// Where the machine has no byte products both are the same path, and this says nothing.
+TEST(SummaryDotTest, ByteProductsGiveWhatThePortablePathGives) {
+  std::mt19937 random(2);
+  const auto value = [&] { return static_cast<int8_t>(static_cast<int>(random() % 255) - 127); };
+  for (const int dim : {32, 64, 128, 192}) {
+    for (const int segments : {1, 2, 4, 8}) {
+      for (const int rows : {1, 5, kMaxDotRows}) {
+        std::vector<int8_t> narrow(static_cast<size_t>(rows) * dim);
+        std::vector<int8_t> values(static_cast<size_t>(segments) * dim);
+        for (int8_t& q : narrow) q = random() % 9 == 0 ? int8_t{-127} : value();
+        for (int8_t& z : values) z = random() % 9 == 0 ? int8_t{127} : value();
+        const std::vector<int16_t> wide(narrow.begin(), narrow.end());
+        std::vector<int32_t> sums;
+        std::vector<float> row_scales;
+        for (int r = 0; r < rows; ++r) {
+          const auto row = narrow.begin() + r * dim;
+          sums.push_back(std::accumulate(row, row + dim, 0));
+          row_scales.push_back(static_cast<float>(random() % 1000) / 7919.0f);
+        }
+        std::vector<float> scales;
+        for (int s = 0; s < segments; ++s) {
+          scales.push_back(static_cast<float>(random() % 1000) / 104729.0f);
+        }
+        const SummaryQueries queries{narrow.data(), wide.data(), sums.data(), row_scales.data(),
+                                     rows};
+        const ChunkSummaries chunk{values.data(), scales.data(), segments, dim};
+        std::vector<float> got(rows);
+        std::vector<float> want(rows);
+        BestSegments(queries, chunk, got.data());
+        BestSegmentsPortable(queries, chunk, want.data());
+        EXPECT_EQ(got, want) << "dim " << dim << ", segments " << segments << ", rows " << rows;
+      }
+    }
+  }
 }
 
 TEST(SummaryDotTest, LargestProductsStayExactInFloats) {
