@@ -59,9 +59,8 @@ Result<std::unique_ptr<Restorer>> Engine::NewRestorer(MemoryBudget* budget) cons
 Status Engine::LoadRestorer(const std::string& model_dir, const std::string& dir) {
   KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(model_dir));
   KAKEYA_ASSIGN_OR_RETURN(const std::string fingerprint, Fingerprint(checkpoint));
-  KAKEYA_ASSIGN_OR_RETURN(
-      RestorerModel restorer,
-      RestorerModel::Load(dir, *model_, fingerprint, &budget_, pool_.get()));
+  KAKEYA_ASSIGN_OR_RETURN(RestorerModel restorer,
+                          RestorerModel::Load(dir, *model_, fingerprint, &budget_, pool_.get()));
   restorer_ = std::make_shared<const RestorerModel>(std::move(restorer));
   return OkStatus();
 }
