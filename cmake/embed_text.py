@@ -37,7 +37,7 @@ def main():
         "namespace kakeya {\n\n"
         f'const char* BuiltinHaystackName() {{ return "{title} by {book["author"]} (built in)"; }}\n\n'
         "std::string BuiltinHaystack() {\n"
-        "  static constexpr std::string_view kParagraphs[] = {\n"
+        "  static const std::string_view kParagraphs[] = {\n"
         f"    {lines}}};\n"
         "  std::string text;\n"
         "  for (const std::string_view paragraph : kParagraphs) text += paragraph;\n"

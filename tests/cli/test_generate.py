@@ -17,7 +17,7 @@ NUMBER, INTEGER, STRING = (int, float), int, str
 CONTRACT = {
     "prompt_tokens": INTEGER, "tokens": list, "text": STRING, "stop": STRING,
     "kv": {"policy": STRING, "resident_bytes": INTEGER, "history_bytes": INTEGER, "resident_peak_bytes": INTEGER},
-    "restore": {"chunks": INTEGER, "vectors": INTEGER, "seconds": NUMBER},
+    "restore": {"chunks": INTEGER, "vectors": INTEGER, "failed": INTEGER, "seconds": NUMBER},
     "draft": {"drafter": STRING, "blocks": INTEGER, "proposed": INTEGER, "accepted": INTEGER, "memory_bytes": INTEGER},
     "timing": {"load_s": NUMBER, "prefill_s": NUMBER, "decode_s": NUMBER, "prefill_tok_s": NUMBER,
                "decode_tok_s": NUMBER},
