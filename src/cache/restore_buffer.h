@@ -10,9 +10,9 @@
 #ifndef KAKEYA_CACHE_RESTORE_BUFFER_H_
 #define KAKEYA_CACHE_RESTORE_BUFFER_H_
 
-#include <compare>
 #include <cstdint>
 #include <map>
+#include <tuple>
 #include <vector>
 
 #include "backend/ops.h"
@@ -29,7 +29,10 @@ struct PageKey {
   int64_t chunk = 0;
   bool far = false;
 
-  auto operator<=>(const PageKey&) const = default;
+  bool operator<(const PageKey& other) const {
+    return std::tie(layer, kv_head, chunk, far) <
+           std::tie(other.layer, other.kv_head, other.chunk, other.far);
+  }
 };
 
 class RestoreBuffer {

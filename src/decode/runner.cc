@@ -24,7 +24,7 @@ Status TellRestorer(const Runner& runner, std::span<const int32_t> ids) {
 Status RunBlock(const Runner& runner, std::span<const int32_t> ids, Workspace* workspace) {
   if (runner.restoration != nullptr) KAKEYA_RETURN_IF_ERROR(TellRestorer(runner, ids));
   KAKEYA_RETURN_IF_ERROR(runner.cache.Stage(static_cast<int64_t>(ids.size())));
-  const Status status =
+  Status status =
       Forward(runner.context, runner.model, ids, &runner.cache, runner.restoration, workspace);
   if (!status.ok()) {
     runner.cache.Rollback();
