@@ -33,8 +33,9 @@ struct ChunkSummaries {
 };
 
 // best (rows) = over the segments, the most of dot * (row's scale * segment's scale). The integers
-// are exact and the floats come from one expression, so both paths give the same bits; the first
-// takes AVX-512 VNNI where the machine and the shape allow it.
+// are exact and the floats come from one expression, so both paths give the same bits (as long as
+// no product of scales overflows); the first takes AVX-512 VNNI where the machine and the shape
+// allow it.
 void BestSegments(const SummaryQueries& queries, const ChunkSummaries& chunk, float* best);
 void BestSegmentsPortable(const SummaryQueries& queries, const ChunkSummaries& chunk, float* best);
 
