@@ -129,7 +129,7 @@ void KvFlags::RegisterSettings(CLI::App* app) {
   AddRestoreChunks(app, &restore_chunks);
   app->add_option("--restore-buffer", restore_buffer,
                   "Bytes that reconstructed K/V may take, e.g. 4MiB; changes speed, never the "
-                  "result (default: what one step may attend to)")
+                  "result (default: three times what one step may attend to)")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->type_name("SIZE");
   app->add_option("--kv-type", kv_type,

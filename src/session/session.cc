@@ -61,9 +61,10 @@ Result<Restoration> NewRestoration(const Engine& engine, const RestoreOptions& o
   if (bytes == 0) {
     constexpr int64_t kStreamedChunks = 8;
     const int64_t chunks = options.chunks == kAllChunks ? kStreamedChunks : options.chunks;
-    const auto wanted = CheckedMul(
-        static_cast<uint64_t>(chunks),
-        static_cast<uint64_t>(shape.layers) * shape.kv_heads * RestoreBuffer::PageBytes(shape));
+    const auto wanted =
+        CheckedMul(static_cast<uint64_t>(chunks),
+                   RestoreOptions::kBufferedSteps * static_cast<uint64_t>(shape.layers) *
+                       shape.kv_heads * RestoreBuffer::PageBytes(shape));
     if (!wanted) return ResourceExhausted("restore buffer: {} chunks are too many", chunks);
     bytes = *wanted;
   }

@@ -33,9 +33,13 @@ using RestorerFactory =
 
 // What --kv restored adds to sinks and window.
 struct RestoreOptions {
+  // The deeper the text, the more the choices of one token differ from the next one's. With this
+  // much slack a page is seldom made twice.
+  static constexpr uint64_t kBufferedSteps = 3;
+
   int64_t chunks = 8;  // that one query of a KV head attends to at most; kAllChunks: every one
-  // Fixed size of the buffer that holds reconstructed K/V; 0: all that one step may attend to, in
-  // every layer (8 chunks for kAllChunks, which streams the others through).
+  // Fixed size of the buffer that holds reconstructed K/V; 0: kBufferedSteps times all that one
+  // step may attend to, in every layer (8 chunks for kAllChunks, which streams the others through).
   size_t buffer_bytes = 0;
   RestorerFactory restorer = {};  // empty: the engine's own
 };
