@@ -49,23 +49,26 @@ class Selector {
     Buffer projected;  // (rows, dim + 1)
     Buffer narrow;     // (rows, dim): int8
     Buffer wide;       // (rows, dim): the same in int16
-    std::array<int32_t, kMaxDotRows> sums;
-    std::array<float, kMaxDotRows> scales;
+    Buffer quads;      // (dim / 4, rows, 4): the same in int8
+    std::array<int32_t, kMaxDotRows> offsets{};
+    std::array<float, kMaxDotRows> scales{};
     std::array<float, kMaxDotRows> thresholds;
     std::vector<std::vector<Candidate>> candidates;  // per row: a heap, the worst on top
   };
 
   explicit Selector(const RestorerModel* model) : model_(model) {}
   static bool IsBetter(const Candidate& a, const Candidate& b);
+  static void ReplaceWorst(const Candidate& candidate, std::vector<Candidate>* heap);
   static void Offer(const Candidate& candidate, int64_t max, std::vector<Candidate>* heap);
   void Project(const SelectQueries& queries, const TileRows& rows, Tile* tile) const;
   void Scan(const SelectQueries& queries, const History& history, const TileRows& rows,
             Tile* tile) const;
   void Gather(std::span<const Tile> tiles, int rows, std::vector<ChunkVisit>* visits);
+  ChunkVisit& VisitOf(int64_t chunk, std::vector<ChunkVisit>* visits);
 
   const RestorerModel* model_;
-  std::vector<Tile> tiles_;       // (kv_heads, tiles of kMaxSelectRows rows)
-  std::vector<uint64_t> chosen_;  // scratch of Gather: chunk * kMaxSelectRows + row
+  std::vector<Tile> tiles_;     // (kv_heads, tiles of kMaxSelectRows rows)
+  std::vector<int32_t> table_;  // scratch of Gather: chunks by hash, as places in its visits
 };
 
 }  // namespace kakeya

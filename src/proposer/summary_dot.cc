@@ -133,16 +133,21 @@ void SummaryDots(const int16_t* queries, int rows, const int8_t* summaries, int 
   HWY_DYNAMIC_DISPATCH(SummaryDotsTarget)(queries, rows, summaries, segments, dim, out);
 }
 
-void BestSegmentsPortable(const SummaryQueries& queries, const ChunkSummaries& chunk, float* best) {
+uint32_t ScoresPortable(const SummaryQueries& queries, const ChunkSummaries& chunk,
+                        const ScoreTest& test, float* scores) {
   std::array<int32_t, kMaxDotRows * kChunk> dots;  // (rows, segments)
   SummaryDots(queries.wide, queries.rows, chunk.values, chunk.segments, chunk.dim, dots.data());
+  uint32_t passing = 0;
   for (int r = 0; r < queries.rows; ++r) {
-    best[r] = -std::numeric_limits<float>::infinity();
+    float best = -std::numeric_limits<float>::infinity();
     for (int s = 0; s < chunk.segments; ++s) {
       const float scale = queries.scales[r] * chunk.scales[s];
-      best[r] = std::max(best[r], static_cast<float>(dots[r * chunk.segments + s]) * scale);
+      best = std::max(best, static_cast<float>(dots[r * chunk.segments + s]) * scale);
     }
+    scores[r] = best + test.bias[r];
+    if (scores[r] >= test.least[r]) passing |= uint32_t{1} << r;
   }
+  return passing;
 }
 
 }  // namespace kakeya

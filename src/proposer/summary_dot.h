@@ -2,12 +2,13 @@
 #ifndef KAKEYA_PROPOSER_SUMMARY_DOT_H_
 #define KAKEYA_PROPOSER_SUMMARY_DOT_H_
 
+#include <array>
 #include <cstdint>
 
 namespace kakeya {
 
 // Rows that one call may have.
-inline constexpr int kMaxDotRows = 16;
+inline constexpr int kMaxDotRows = 32;
 
 // out (rows, segments) = queries (rows, dim) times summaries (segments, dim) transposed, exact.
 // Elements of both lie in [-127, 127]; queries are widened so that no step has to.
@@ -15,13 +16,14 @@ inline constexpr int kMaxDotRows = 16;
 void SummaryDots(const int16_t* queries, int rows, const int8_t* summaries, int segments, int dim,
                  int32_t* out);
 
-// Some rows of selector queries, as both paths of BestSegments want them.
+// Some rows of selector queries, in the layouts that the different paths want.
 struct SummaryQueries {
-  const int8_t* narrow = nullptr;  // (rows, dim)
-  const int16_t* wide = nullptr;   // (rows, dim): the same
-  const int32_t* sums = nullptr;   // (rows): of each row's elements
-  const float* scales = nullptr;   // (rows)
-  int rows = 0;                    // at most kMaxDotRows
+  const int8_t* narrow = nullptr;    // (rows, dim)
+  const int16_t* wide = nullptr;     // (rows, dim): the same
+  const int8_t* quads = nullptr;     // (dim / 4, kMaxDotRows, 4): the same; nobody's rows are zeros
+  const int32_t* offsets = nullptr;  // (kMaxDotRows): -128 times the sum of a row's elements
+  const float* scales = nullptr;     // (kMaxDotRows)
+  int rows = 0;                      // at most kMaxDotRows
 };
 
 // One chunk's summaries.
@@ -32,12 +34,22 @@ struct ChunkSummaries {
   int dim = 0;                     // at most kMaxSummaryDim
 };
 
-// best (rows) = over the segments, the most of dot * (row's scale * segment's scale). The integers
-// are exact and the floats come from one expression, so both paths give the same bits (as long as
-// no product of scales overflows); the first takes AVX-512 VNNI where the machine and the shape
-// allow it.
-void BestSegments(const SummaryQueries& queries, const ChunkSummaries& chunk, float* best);
-void BestSegmentsPortable(const SummaryQueries& queries, const ChunkSummaries& chunk, float* best);
+// What is added to each row's score, and how much it must reach. NaN: nothing is enough.
+struct ScoreTest {
+  std::array<float, kMaxDotRows> bias;
+  std::array<float, kMaxDotRows> least;
+};
+
+// scores (kMaxDotRows): of each row, the most of dot * (row's scale * segment's scale) over the
+// segments, plus the row's bias; a product that is no number counts for nothing. Gives the rows
+// whose score reaches the least, row r as bit r. The integers are exact and the floats come from
+// one expression, so all paths give the same bits.
+using ScoreFn = uint32_t (*)(const SummaryQueries& queries, const ChunkSummaries& chunk,
+                             const ScoreTest& test, float* scores);
+uint32_t ScoresPortable(const SummaryQueries& queries, const ChunkSummaries& chunk,
+                        const ScoreTest& test, float* scores);
+// The fastest for queries and summaries of this shape: AVX-512 VNNI where the machine has it.
+ScoreFn FastestScores(int rows, int segments, int dim);
 
 }  // namespace kakeya
 

@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <numeric>
 #include <random>
+#include <string_view>
 #include <vector>
 
 #include "proposer/proposer_test_util.h"
@@ -38,40 +42,108 @@ TEST(SummaryDotTest, IsExactForEveryShapeAndInstructionSet) {
   });
 }
 
-// Where the machine has no byte products both are the same path, and this says nothing.
+// Random queries of one shape in all layouts, with the largest values among them.
+struct Queries {
+  Queries(int rows, int dim, std::mt19937* random)
+      : quads(static_cast<size_t>(dim / 4 * kMaxDotRows * 4)), offsets(kMaxDotRows) {
+    for (int i = 0; i < rows * dim; ++i) {
+      const auto value = static_cast<int8_t>(static_cast<int>((*random)() % 255) - 127);
+      narrow.push_back((*random)() % 9 == 0 ? int8_t{-127} : value);
+    }
+    wide.assign(narrow.begin(), narrow.end());
+    for (int r = 0; r < rows; ++r) {
+      const auto row = narrow.begin() + r * dim;
+      offsets[r] = -128 * std::accumulate(row, row + dim, 0);
+      for (int i = 0; i < dim / 4 * 4; ++i) quads[(i / 4 * kMaxDotRows + r) * 4 + i % 4] = row[i];
+    }
+    for (int r = 0; r < kMaxDotRows; ++r) {
+      scales.push_back(static_cast<float>((*random)() % 1000) / 7919.0f);
+    }
+    view = {narrow.data(), wide.data(), quads.data(), offsets.data(), scales.data(), rows};
+  }
+
+  std::vector<int8_t> narrow;
+  std::vector<int16_t> wide;
+  std::vector<int8_t> quads;
+  std::vector<int32_t> offsets;
+  std::vector<float> scales;
+  SummaryQueries view;
+};
+
+// Both paths on the same chunk. Where the machine has no byte products they are one path, and this
+// says nothing.
+void ExpectEqualScores(const Queries& queries, const ChunkSummaries& chunk, const ScoreTest& test) {
+  const int rows = queries.view.rows;
+  std::vector<float> got(kMaxDotRows);
+  std::vector<float> want(kMaxDotRows);
+  const ScoreFn fastest = FastestScores(rows, chunk.segments, chunk.dim);
+  EXPECT_EQ(fastest(queries.view, chunk, test, got.data()),
+            ScoresPortable(queries.view, chunk, test, want.data()));
+  EXPECT_EQ(std::memcmp(got.data(), want.data(), static_cast<size_t>(rows) * sizeof(float)), 0)
+      << "dim " << chunk.dim << ", segments " << chunk.segments << ", rows " << rows;
+}
+
 TEST(SummaryDotTest, ByteProductsGiveWhatThePortablePathGives) {
   std::mt19937 random(2);
-  const auto value = [&] { return static_cast<int8_t>(static_cast<int>(random() % 255) - 127); };
   for (const int dim : {32, 64, 128, 192}) {
     for (const int segments : {1, 2, 4, 8}) {
-      for (const int rows : {1, 5, kMaxDotRows}) {
-        std::vector<int8_t> narrow(static_cast<size_t>(rows) * dim);
+      for (const int rows : {1, 5, 6, 15, 16, 17, kMaxDotRows}) {
+        const Queries queries(rows, dim, &random);
         std::vector<int8_t> values(static_cast<size_t>(segments) * dim);
-        for (int8_t& q : narrow) q = random() % 9 == 0 ? int8_t{-127} : value();
-        for (int8_t& z : values) z = random() % 9 == 0 ? int8_t{127} : value();
-        const std::vector<int16_t> wide(narrow.begin(), narrow.end());
-        std::vector<int32_t> sums;
-        std::vector<float> row_scales;
-        for (int r = 0; r < rows; ++r) {
-          const auto row = narrow.begin() + r * dim;
-          sums.push_back(std::accumulate(row, row + dim, 0));
-          row_scales.push_back(static_cast<float>(random() % 1000) / 7919.0f);
+        for (int8_t& z : values) {
+          z = static_cast<int8_t>(random() % 9 == 0 ? 127 : static_cast<int>(random() % 255) - 127);
         }
         std::vector<float> scales;
         for (int s = 0; s < segments; ++s) {
           scales.push_back(static_cast<float>(random() % 1000) / 104729.0f);
         }
-        const SummaryQueries queries{narrow.data(), wide.data(), sums.data(), row_scales.data(),
-                                     rows};
-        const ChunkSummaries chunk{values.data(), scales.data(), segments, dim};
-        std::vector<float> got(rows);
-        std::vector<float> want(rows);
-        BestSegments(queries, chunk, got.data());
-        BestSegmentsPortable(queries, chunk, want.data());
-        EXPECT_EQ(got, want) << "dim " << dim << ", segments " << segments << ", rows " << rows;
+        ScoreTest test;
+        for (int r = 0; r < kMaxDotRows; ++r) {
+          test.bias[r] = static_cast<float>(random() % 100) / 77.0f - 0.5f;
+          test.least[r] = static_cast<float>(random() % 100) / 7.0f;
+        }
+        test.least[0] = test.bias[0];
+        for (int r = rows; r < kMaxDotRows; ++r) test.least[r] = NAN;
+        ExpectEqualScores(queries, {values.data(), scales.data(), segments, dim}, test);
       }
     }
   }
+}
+
+// An infinite scale times a dot product of zero is no number: it must not hide the others.
+TEST(SummaryDotTest, ProductsThatAreNoNumbersCountForNothingOnEveryPath) {
+  std::mt19937 random(3);
+  for (const int rows : {1, 7, kMaxDotRows}) {
+    Queries queries(rows, 64, &random);
+    queries.scales.assign(kMaxDotRows, 1e30f);
+    for (int zeros = 0; zeros < 4; ++zeros) {
+      std::vector<int8_t> values(size_t{4} * 64, -1);
+      std::fill_n(values.begin() + zeros * 64, 64, int8_t{0});
+      std::vector<float> scales = {1e-30f, 1e-30f, 1e-30f, 1e-30f};
+      scales[zeros] = 1e30f;
+      ScoreTest test;
+      test.bias.fill(0.5f);
+      test.least.fill(NAN);
+      std::fill_n(test.least.begin(), rows, -1e9f);
+      const ChunkSummaries chunk{values.data(), scales.data(), 4, 64};
+      ExpectEqualScores(queries, chunk, test);
+      std::vector<float> scores(kMaxDotRows);
+      ScoresPortable(queries.view, chunk, test, scores.data());
+      for (int r = 0; r < rows; ++r) EXPECT_TRUE(std::isfinite(scores[r])) << zeros;
+    }
+  }
+}
+
+TEST(SummaryDotTest, ForcedInstructionSetsGetThePortablePath) {
+  int portable = 0;
+  int others = 0;
+  test::ForEachTarget([&](const char* target) {
+    const bool is_portable = FastestScores(16, 4, 128) == ScoresPortable;
+    const bool wide = std::string_view(target).starts_with("AVX3");
+    EXPECT_TRUE(is_portable || wide) << target;
+    (is_portable ? portable : others) += 1;
+  });
+  EXPECT_GT(portable + others, 0);
 }
 
 TEST(SummaryDotTest, LargestProductsStayExactInFloats) {

@@ -1,14 +1,19 @@
-// BestSegments by byte products: AVX-512 VNNI multiplies 64 pairs of bytes and adds them by fours
-// in one instruction. Highway has no such operation, hence intrinsics, in a file of their own and
-// chosen at run time.
+// Scores by byte products: AVX-512 VNNI multiplies 64 pairs of bytes and adds them by fours in one
+// instruction. Its first factor has no sign: 128 is added to every summary, and 128 times the
+// query's sum taken from the product.
+#include "backend/cpu/vnni.h"
 #include "proposer/summary_dot.h"
 
 #if defined(__x86_64__)
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12 warns of its own intrinsics (its bug 105593).
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 #include <immintrin.h>
+
+#include <cstring>
+#include <limits>
 #endif
 
 namespace kakeya {
@@ -16,12 +21,16 @@ namespace {
 
 #if defined(__x86_64__)
 
-constexpr int kSegments = 4;  // that share one reduction
-constexpr int kBytes = 64;    // in a vector
+#define KAKEYA_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+
+constexpr int kSegments = 4;
+constexpr int kBytes = 64;  // in a vector
+constexpr int kLanes32 = 16;
+// From so many rows on, lanes are rows and nothing has to be summed across them.
+constexpr int kMinLaneRows = 6;
 
 // {sum of a, of b, of c, of d}.
-__attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"), always_inline)) inline __m128i
-SumOfFour(__m512i a, __m512i b, __m512i c, __m512i d) {
+KAKEYA_VNNI inline __m128i SumOfFour(__m512i a, __m512i b, __m512i c, __m512i d) {
   const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
   const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
   const __m512i all =
@@ -31,11 +40,10 @@ SumOfFour(__m512i a, __m512i b, __m512i c, __m512i d) {
   return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
-// The first factor of the instruction has no sign: 128 is added to every summary, and 128 times the
-// query's sum taken from the product.
+// One row after the other.
 template <int kVectors>
-__attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))) void BestOfFour(
-    const SummaryQueries& queries, const ChunkSummaries& chunk, float* best) {
+KAKEYA_VNNI uint32_t ScoresOfFewRows(const SummaryQueries& queries, const ChunkSummaries& chunk,
+                                     const ScoreTest& test, float* scores) {
   const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
   __m512i z[kSegments][kVectors];
   for (int s = 0; s < kSegments; ++s) {
@@ -45,6 +53,8 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))) void BestOfFour(
     }
   }
   const __m128 segment_scales = _mm_loadu_ps(chunk.scales);
+  const __m128 none = _mm_set1_ps(-std::numeric_limits<float>::infinity());
+  uint32_t passing = 0;
   for (int r = 0; r < queries.rows; ++r) {
     __m512i sums[kSegments];
     for (int s = 0; s < kSegments; ++s) sums[s] = _mm512_setzero_si512();
@@ -52,34 +62,89 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))) void BestOfFour(
       const __m512i q = _mm512_loadu_si512(queries.narrow + (r * kVectors + v) * kBytes);
       for (int s = 0; s < kSegments; ++s) sums[s] = _mm512_dpbusd_epi32(sums[s], z[s][v], q);
     }
-    const __m128i dots = _mm_sub_epi32(SumOfFour(sums[0], sums[1], sums[2], sums[3]),
-                                       _mm_set1_epi32(128 * queries.sums[r]));
+    const __m128i dots = _mm_add_epi32(SumOfFour(sums[0], sums[1], sums[2], sums[3]),
+                                       _mm_set1_epi32(queries.offsets[r]));
     const __m128 scales = _mm_mul_ps(_mm_set1_ps(queries.scales[r]), segment_scales);
-    const __m128 products = _mm_mul_ps(_mm_cvtepi32_ps(dots), scales);
+    const __m128 raw = _mm_mul_ps(_mm_cvtepi32_ps(dots), scales);
+    const __m128 products = _mm_max_ps(raw, none);  // the second where the first is no number
     const __m128 pairs = _mm_max_ps(products, _mm_movehl_ps(products, products));
-    best[r] = _mm_cvtss_f32(_mm_max_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
+    const float best = _mm_cvtss_f32(_mm_max_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
+    scores[r] = best + test.bias[r];
+    passing |= static_cast<uint32_t>(scores[r] >= test.least[r]) << r;
   }
+  return passing;
 }
 
-bool HasVnni() {
-  static const bool kHas = __builtin_cpu_supports("avx512vnni") != 0 &&
-                           __builtin_cpu_supports("avx512bw") != 0 &&
-                           __builtin_cpu_supports("avx512vl") != 0;
-  return kHas;
+// Lanes are rows: kGroups times 16 of them.
+template <int kVectors, int kGroups>
+KAKEYA_VNNI uint32_t ScoresOfLanes(const SummaryQueries& queries, const ChunkSummaries& chunk,
+                                   const ScoreTest& test, float* scores) {
+  constexpr int kDim = kVectors * kBytes;
+  const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
+  alignas(kBytes) uint8_t z[kSegments * kDim];
+  for (int i = 0; i < kSegments * kDim; i += kBytes) {
+    _mm512_store_si512(z + i, _mm512_xor_si512(_mm512_loadu_si512(chunk.values + i), sign));
+  }
+  __m512i dots[kSegments][kGroups];
+  for (int g = 0; g < kGroups; ++g) {
+    const __m512i offsets = _mm512_loadu_si512(queries.offsets + g * kLanes32);
+    for (int s = 0; s < kSegments; ++s) dots[s][g] = offsets;
+  }
+  for (int quad = 0; quad < kDim / 4; ++quad) {
+    __m512i q[kGroups];
+    for (int g = 0; g < kGroups; ++g) {
+      q[g] = _mm512_loadu_si512(queries.quads + quad * kMaxDotRows * 4 + g * kBytes);
+    }
+    for (int s = 0; s < kSegments; ++s) {
+      int32_t four;
+      std::memcpy(&four, z + s * kDim + quad * 4, sizeof(four));
+      const __m512i summary = _mm512_set1_epi32(four);
+      for (int g = 0; g < kGroups; ++g) {
+        dots[s][g] = _mm512_dpbusd_epi32(dots[s][g], summary, q[g]);
+      }
+    }
+  }
+  uint32_t passing = 0;
+  for (int g = 0; g < kGroups; ++g) {
+    const __m512 row_scales = _mm512_loadu_ps(queries.scales + g * kLanes32);
+    __m512 best = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
+    for (int s = 0; s < kSegments; ++s) {
+      const __m512 scales = _mm512_mul_ps(row_scales, _mm512_set1_ps(chunk.scales[s]));
+      best = _mm512_max_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(dots[s][g]), scales), best);
+    }
+    best = _mm512_add_ps(best, _mm512_loadu_ps(test.bias.data() + g * kLanes32));
+    _mm512_storeu_ps(scores + g * kLanes32, best);
+    const __m512 least = _mm512_loadu_ps(test.least.data() + g * kLanes32);
+    const uint32_t lanes = _mm512_cmp_ps_mask(best, least, _CMP_GE_OQ);
+    passing |= lanes << (g * kLanes32);
+  }
+  return passing;
 }
+
+template <int kVectors>
+ScoreFn FastestOf(int rows) {
+  if (rows < kMinLaneRows) return ScoresOfFewRows<kVectors>;
+  return rows <= kLanes32 ? ScoresOfLanes<kVectors, 1> : ScoresOfLanes<kVectors, 2>;
+}
+
+#undef KAKEYA_VNNI
 
 #endif
 
 }  // namespace
 
-void BestSegments(const SummaryQueries& queries, const ChunkSummaries& chunk, float* best) {
+ScoreFn FastestScores(int rows, int segments, int dim) {
 #if defined(__x86_64__)
-  if (HasVnni() && chunk.segments == kSegments) {
-    if (chunk.dim == kBytes) return BestOfFour<1>(queries, chunk, best);
-    if (chunk.dim == 2 * kBytes) return BestOfFour<2>(queries, chunk, best);
+  static_assert(kMaxDotRows == 2 * kLanes32);
+  if (segments == kSegments && cpu::UseVnni()) {
+    if (dim == kBytes) return FastestOf<1>(rows);
+    if (dim == 2 * kBytes) return FastestOf<2>(rows);
   }
 #endif
-  BestSegmentsPortable(queries, chunk, best);
+  (void)rows;
+  (void)segments;
+  (void)dim;
+  return ScoresPortable;
 }
 
 }  // namespace kakeya
