@@ -55,8 +55,11 @@ void Attention(const OpContext& context, const AttentionArgs& args) {
 }
 
 void BeginVisits(const VisitArgs& args, float* state) {
-  const int64_t size = AttentionStateFloats(args.head_dim);
-  for (int64_t i = 0; i < int64_t{args.rows} * args.heads; ++i) state[i * size + kPartialEmpty] = 1;
+  // Two partials a query.
+  const int64_t size = PartialSize(args.head_dim);
+  for (int64_t i = 0; i < int64_t{2} * args.rows * args.heads; ++i) {
+    state[i * size + kPartialEmpty] = 1;
+  }
 }
 
 void AttendVisits(const OpContext& context, const VisitArgs& args,
@@ -66,7 +69,7 @@ void AttendVisits(const OpContext& context, const VisitArgs& args,
   cpu::AttendVisits(context.pool, args, visits, state);
 }
 
-void FinishVisits(const OpContext& context, const VisitArgs& args, const float* state, float* out) {
+void FinishVisits(const OpContext& context, const VisitArgs& args, float* state, float* out) {
   if (context.device == Device::kRef) return ref::FinishVisits(args, state, out);
   cpu::FinishVisits(args, state, out);
 }

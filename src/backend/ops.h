@@ -7,7 +7,7 @@
 //   * Attention sums over the head dimension ascending per key, over keys ascending per chunk, over
 //   chunks ascending
 //     per group of kChunksPerGroup, over groups ascending;
-//   * AttendVisits has no groups: chunks join the total one by one, ascending;
+//   * AttendVisits sums in the order of Attention, whatever the rounds its visits come in;
 //   * RmsNorm and the sum of a chunk's weights use kLanes interleaved partial sums, then a fixed
 //   tree.
 // The scalar reference (ref/) spells the same order, so every device and every instruction set
@@ -109,7 +109,7 @@ struct VisitArgs {
 
 // Floats that AttendVisits keeps per query between rounds.
 inline constexpr int64_t AttentionStateFloats(int head_dim) {
-  return kLanes + (head_dim + kLanes - 1) / kLanes * kLanes;
+  return int64_t{2} * (kLanes + (head_dim + kLanes - 1) / kLanes * kLanes);
 }
 
 // out (rows, w.rows()) = x (rows, w.cols()) times w transposed. F32 activations, weights in their
@@ -148,12 +148,13 @@ void Attention(const OpContext& context, const AttentionArgs& args);
 // Softmax attention over visits, in rounds: Begin, then Attend any number of times, then Finish.
 // visits[h] are those of KV head h; over all rounds each head's come in ascending order of
 // first_position, and a row has at most one visit per chunk, so cutting into rounds never shows in
-// the bits. state: (rows, heads, AttentionStateFloats(head_dim)). Finish writes out (rows, heads,
-// head_dim). REQUIRES: every row has seen some position before Finish.
+// the bits. A row that visits all it sees gets the bits of Attention. state: (rows, heads,
+// AttentionStateFloats(head_dim)). Finish writes out (rows, heads, head_dim) and uses the state up.
+// REQUIRES: every row has seen some position before Finish.
 void BeginVisits(const VisitArgs& args, float* state);
 void AttendVisits(const OpContext& context, const VisitArgs& args,
                   std::span<const std::vector<PageVisit>> visits, float* state);
-void FinishVisits(const OpContext& context, const VisitArgs& args, const float* state, float* out);
+void FinishVisits(const OpContext& context, const VisitArgs& args, float* state, float* out);
 
 }  // namespace kakeya
 

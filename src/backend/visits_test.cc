@@ -116,6 +116,72 @@ std::vector<float> Attend(const OpContext& context, const Case& c, int row, int 
   return out;
 }
 
+// Whoever visits everything attends as with all pages at once, whatever the rounds.
+TEST(Visits, VisitingEveryChunkGivesTheBitsOfAttention) {
+  std::mt19937 rng(7);
+  constexpr int kRows = 6;
+  constexpr int kManyChunks = 2 * kChunksPerGroup + 3;
+  for (const Shape& shape : kShapes) {
+    const int64_t head_elements = PageElements(1, shape.head_dim);
+    std::vector<std::vector<std::byte>> stored;
+    std::vector<KvPage> pages;
+    std::vector<std::vector<PageVisit>> visits(shape.kv_heads);
+    for (int64_t chunk = 0; chunk < kManyChunks; ++chunk) {
+      stored.push_back(ToStored(shape.dtype, RandomFloats(shape.kv_heads * head_elements, &rng)));
+      pages.push_back({chunk * kChunk, stored.back().data()});
+      for (int head = 0; head < shape.kv_heads; ++head) {
+        visits[head].push_back(
+            {.first_position = chunk * kChunk,
+             .data = stored.back().data() + head * head_elements * SizeOf(shape.dtype),
+             .rows = (uint64_t{1} << kRows) - 1});
+      }
+    }
+    const int64_t n = int64_t{kRows} * shape.heads * shape.head_dim;
+    const std::vector<float> q = RandomFloats(n, &rng);
+    const int64_t first_position = int64_t{kManyChunks} * kChunk - kRows;
+    const std::vector<int64_t> everything(kRows, 0);
+    for (const Device device : {Device::kRef, Device::kCpu}) {
+      const OpContext context{device, nullptr};
+      std::vector<float> expected(n);
+      Attention(context, {.q = q.data(),
+                          .out = expected.data(),
+                          .rows = kRows,
+                          .heads = shape.heads,
+                          .kv_heads = shape.kv_heads,
+                          .head_dim = shape.head_dim,
+                          .scale = 0.3f,
+                          .kv_dtype = shape.dtype,
+                          .pages = pages,
+                          .first_position = first_position,
+                          .window_begin = everything});
+      const VisitArgs args{.q = q.data(),
+                           .rows = kRows,
+                           .heads = shape.heads,
+                           .kv_heads = shape.kv_heads,
+                           .head_dim = shape.head_dim,
+                           .scale = 0.3f,
+                           .kv_dtype = shape.dtype,
+                           .first_position = first_position};
+      for (const size_t round : {size_t{1}, size_t{5}, size_t{8}, size_t{100}}) {
+        std::vector<float> state(int64_t{kRows} * shape.heads *
+                                 AttentionStateFloats(shape.head_dim));
+        std::vector<float> out(n);
+        BeginVisits(args, state.data());
+        for (size_t done = 0; done < visits[0].size(); done += round) {
+          std::vector<std::vector<PageVisit>> part(shape.kv_heads);
+          for (int head = 0; head < shape.kv_heads; ++head) {
+            const size_t end = std::min(done + round, visits[head].size());
+            part[head].assign(visits[head].begin() + done, visits[head].begin() + end);
+          }
+          AttendVisits(context, args, part, state.data());
+        }
+        FinishVisits(context, args, state.data(), out.data());
+        EXPECT_TRUE(BitEqual(out.data(), expected.data(), n)) << "rounds of " << round;
+      }
+    }
+  }
+}
+
 TEST(Visits, ReferenceAgreesWithANaiveSoftmax) {
   std::mt19937 rng(1);
   for (const Shape& shape : kShapes) {

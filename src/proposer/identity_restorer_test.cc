@@ -50,9 +50,6 @@ std::vector<float> AllHidden(const Model& model, DType dtype, const std::vector<
   return out;
 }
 
-// Up to kChunksPerGroup chunks both kinds of attention sum in the same order.
-constexpr int64_t kExactPositions = int64_t{kChunksPerGroup} * kChunk;
-
 class IdentityTest : public testing::TestWithParam<bool> {};
 
 TEST_P(IdentityTest, RestoringEverythingIsKeepingEverythingBitForBit) {
@@ -60,7 +57,8 @@ TEST_P(IdentityTest, RestoringEverythingIsKeepingEverythingBitForBit) {
   ModelConfig config = TinyVerifierConfig();
   config.qk_norm = GetParam();
   const Model model = MakeVerifier(config, &budget);
-  const std::vector<int32_t> ids = RandomIds(kExactPositions, 11);
+  // Three groups of chunks, and part of a fourth.
+  const std::vector<int32_t> ids = RandomIds(3 * kChunksPerGroup * kChunk + 100, 11);
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     const std::vector<float> full = AllHidden(model, dtype, ids, 512, nullptr, &budget);
     for (const size_t block : {512, 64, 33}) {
@@ -71,19 +69,6 @@ TEST_P(IdentityTest, RestoringEverythingIsKeepingEverythingBitForBit) {
       EXPECT_TRUE(BitEqual(full.data(), restored.data(), full.size())) << "blocks of " << block;
     }
   }
-}
-
-TEST_P(IdentityTest, LongerTextsDifferByTheOrderOfSumsAlone) {
-  MemoryBudget budget;
-  ModelConfig config = TinyVerifierConfig();
-  config.qk_norm = GetParam();
-  const Model model = MakeVerifier(config, &budget);
-  const std::vector<int32_t> ids = RandomIds(1100, 12);
-  const std::vector<float> full = AllHidden(model, DType::kF32, ids, 512, nullptr, &budget);
-  const std::vector<float> restored =
-      AllHidden(model, DType::kF32, ids, 512,
-                IdentityRestorer::Create(&model, DType::kF32, &budget).value(), &budget);
-  for (size_t i = 0; i < full.size(); ++i) ASSERT_NEAR(full[i], restored[i], 1e-4) << i;
 }
 
 INSTANTIATE_TEST_SUITE_P(KNorm, IdentityTest, testing::Bool());

@@ -4,7 +4,6 @@
 // the last bit.
 #include <algorithm>
 #include <cassert>
-#include <cstring>
 #include <vector>
 
 #include "backend/cpu/attention_tile.h"
@@ -25,12 +24,7 @@ namespace kakeya::cpu::HWY_NAMESPACE {
 
 // total += next, either may be empty.
 void MergeInto(const float* next, int head_dim, float* total) {
-  if (next[kPartialEmpty] != 0) return;
-  if (total[kPartialEmpty] != 0) {
-    std::memcpy(total, next, sizeof(float) * static_cast<size_t>(PartialSize(head_dim)));
-  } else {
-    MergePartial(next, head_dim, total);
-  }
+  JoinPartial(next, head_dim, total);
 }
 
 // One chunk for the queries of a tile, merged into `partials`.

@@ -13,6 +13,7 @@
 #endif
 
 #include <algorithm>
+#include <cstring>
 
 #include "backend/cpu/attention_tile.h"
 #include "backend/cpu/vector-inl.h"
@@ -212,6 +213,16 @@ HWY_INLINE void MergePartial(const float* next, int head_dim, float* total) {
   for (int d = kPartialValues; d < kPartialValues + padded; d += kVecLanes) {
     hn::StoreU(Fma(LoadVec(next + d), new_scale, hn::Mul(LoadVec(total + d), old_scale)), f,
                total + d);
+  }
+}
+
+// total += next, either may be empty.
+HWY_INLINE void JoinPartial(const float* next, int head_dim, float* total) {
+  if (next[kPartialEmpty] != 0) return;
+  if (total[kPartialEmpty] != 0) {
+    std::memcpy(total, next, sizeof(float) * static_cast<size_t>(PartialSize(head_dim)));
+  } else {
+    MergePartial(next, head_dim, total);
   }
 }
 

@@ -24,7 +24,7 @@ void StoreKv(ThreadPool* pool, const float* k, const float* v, int rows, int kv_
 void Attention(ThreadPool* pool, const AttentionArgs& args);
 void AttendVisits(ThreadPool* pool, const VisitArgs& args,
                   std::span<const std::vector<PageVisit>> visits, float* state);
-void FinishVisits(const VisitArgs& args, const float* state, float* out);
+void FinishVisits(const VisitArgs& args, float* state, float* out);
 
 }  // namespace kakeya::cpu
 

@@ -1,5 +1,6 @@
 // Attention over visits: a task is a tile of queries that share a KV head; it takes the pages in
-// their order and merges each chunk into the state, so that the cut into rounds doesn't show.
+// their order. Each query's state keeps its open group of chunks, which joins the total when a
+// chunk of another group comes, so that the cut into rounds doesn't show.
 #include <algorithm>
 #include <cassert>
 
@@ -19,11 +20,24 @@
 HWY_BEFORE_NAMESPACE();
 namespace kakeya::cpu::HWY_NAMESPACE {
 
+// The partial that a chunk of `group` joins, in the state of one query.
+HWY_INLINE float* OpenGroup(int64_t group, int head_dim, float* state) {
+  float* const open = state + PartialSize(head_dim);
+  const auto number = static_cast<float>(group);
+  if (open[kPartialEmpty] == 0 && open[kPartialGroup] != number) {
+    JoinPartial(open, head_dim, state);
+    open[kPartialEmpty] = 1;
+  }
+  open[kPartialGroup] = number;
+  return open;
+}
+
 template <typename T>
 void AttendVisit(const VisitArgs& args, const AttentionTile& tile, const PageVisit& visit,
                  const T* data, float* state) {
   const int group = args.heads / args.kv_heads;
-  const int64_t size = PartialSize(args.head_dim);
+  const int64_t size = StateSize(args.head_dim);
+  const int64_t chunk_group = GroupOf(visit.first_position);
   const float* const q = visit.far ? args.q_far : args.q;
   ChunkQueries queries;
   float* target[kTileQueries];
@@ -37,7 +51,7 @@ void AttendVisit(const VisitArgs& args, const AttentionTile& tile, const PageVis
       const int at = queries.count++;
       queries.slots[at] = slots;
       queries.q[at] = q + query * args.head_dim;
-      target[at] = state + query * size;
+      target[at] = OpenGroup(chunk_group, args.head_dim, state + query * size);
       queries.partial[at] = target[at][kPartialEmpty] != 0 ? target[at] : chunk[at];
     }
   }
@@ -55,9 +69,11 @@ void AttendTile(const VisitArgs& args, const AttentionTile& tile, const PageVisi
   }
 }
 
-void FinishAll(int64_t queries, int head_dim, const float* state, float* out) {
+void FinishAll(int64_t queries, int head_dim, float* state, float* out) {
   for (int64_t i = 0; i < queries; ++i) {
-    FinishPartial(state + i * PartialSize(head_dim), head_dim, out + i * head_dim);
+    float* const total = state + i * StateSize(head_dim);
+    JoinPartial(total + PartialSize(head_dim), head_dim, total);
+    FinishPartial(total, head_dim, out + i * head_dim);
   }
 }
 
@@ -89,7 +105,7 @@ void AttendVisits(ThreadPool* pool, const VisitArgs& args,
   });
 }
 
-void FinishVisits(const VisitArgs& args, const float* state, float* out) {
+void FinishVisits(const VisitArgs& args, float* state, float* out) {
   HWY_DYNAMIC_DISPATCH(FinishAll)(int64_t{args.rows} * args.heads, args.head_dim, state, out);
 }
 

@@ -138,29 +138,45 @@ void Attention(const AttentionArgs& args) {
 
 void AttendVisits(const VisitArgs& args, std::span<const std::vector<PageVisit>> visits,
                   float* state) {
-  const int group = args.heads / args.kv_heads;
+  const int heads_per_kv = args.heads / args.kv_heads;
   for (int64_t query = 0; query < int64_t{args.rows} * args.heads; ++query) {
     const int row = static_cast<int>(query / args.heads);
-    float* const kept = state + query * PartialSize(args.head_dim);
+    float* const kept = state + query * StateSize(args.head_dim);
+    float* const kept_group = kept + PartialSize(args.head_dim);
     Partial total;
+    Partial group;
     ReadState(kept, args.head_dim, &total);
-    for (const PageVisit& visit : visits[query % args.heads / group]) {
+    ReadState(kept_group, args.head_dim, &group);
+    for (const PageVisit& visit : visits[query % args.heads / heads_per_kv]) {
       if ((visit.rows >> row & 1) == 0) continue;
+      const int slots = VisibleSlots(args, row, visit);
+      if (slots == 0) continue;
+      const auto number = static_cast<float>(GroupOf(visit.first_position));
+      if (!group.empty && kept_group[kPartialGroup] != number) {
+        Merge(group, args.head_dim, &total);
+        group = Partial();
+      }
+      kept_group[kPartialGroup] = number;
       const float* const q = (visit.far ? args.q_far : args.q) + query * args.head_dim;
-      Merge(AttendChunk(args, q, visit.data, 0, int64_t{args.head_dim} * kChunk,
-                        VisibleSlots(args, row, visit)),
-            args.head_dim, &total);
+      Merge(AttendChunk(args, q, visit.data, 0, int64_t{args.head_dim} * kChunk, slots),
+            args.head_dim, &group);
     }
     WriteState(total, args.head_dim, kept);
+    WriteState(group, args.head_dim, kept_group);
   }
 }
 
-void FinishVisits(const VisitArgs& args, const float* state, float* out) {
+void FinishVisits(const VisitArgs& args, float* state, float* out) {
   for (int64_t query = 0; query < int64_t{args.rows} * args.heads; ++query) {
-    const float* const total = state + query * PartialSize(args.head_dim);
-    const float inverse = 1.0f / total[kPartialSum];
+    const float* const kept = state + query * StateSize(args.head_dim);
+    Partial total;
+    Partial group;
+    ReadState(kept, args.head_dim, &total);
+    ReadState(kept + PartialSize(args.head_dim), args.head_dim, &group);
+    Merge(group, args.head_dim, &total);
+    const float inverse = 1.0f / total.sum;
     for (int d = 0; d < args.head_dim; ++d) {
-      out[query * args.head_dim + d] = total[kPartialValues + d] * inverse;
+      out[query * args.head_dim + d] = total.values[d] * inverse;
     }
   }
 }

@@ -22,7 +22,7 @@ void StoreKv(const float* k, const float* v, int rows, int kv_heads, int head_di
 void Attention(const AttentionArgs& args);
 void AttendVisits(const VisitArgs& args, std::span<const std::vector<PageVisit>> visits,
                   float* state);
-void FinishVisits(const VisitArgs& args, const float* state, float* out);
+void FinishVisits(const VisitArgs& args, float* state, float* out);
 
 }  // namespace kakeya::ref
 
