@@ -8,6 +8,8 @@ target_include_directories(kakeya_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(kakeya_flags INTERFACE -Wall -Wextra -Werror -ffp-contract=off)
 # GCC 12's -Wrestrict fires on ordinary std::string concatenation (its bug 105651).
 target_compile_options(kakeya_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+# A hash over each program, by which measurements tell builds apart (base/build_id.h).
+target_link_options(kakeya_flags INTERFACE -Wl,--build-id=sha1)
 if(KAKEYA_SANITIZE)
   target_compile_options(kakeya_flags INTERFACE -fsanitize=address,undefined
                          -fno-sanitize-recover=all -fno-omit-frame-pointer)

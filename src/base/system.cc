@@ -1,5 +1,6 @@
 #include "base/system.h"
 
+#include <fmt/core.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -36,12 +37,27 @@ size_t CgroupMemory() {
   return limit - std::min(limit, NumberIn("/sys/fs/cgroup/memory.current", 0));
 }
 
+// "model name" of /proc/cpuinfo; other systems and processors name it otherwise or not at all.
+std::string ProcessorName() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown processor";
+}
+
 }  // namespace
 
 int AvailableCores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+std::string MachineName() {
+  const int cores = AvailableCores();
+  return fmt::format("{}, {} core{}", ProcessorName(), cores, cores == 1 ? "" : "s");
 }
 
 size_t AvailableMemory() { return std::min(SystemMemory(), CgroupMemory()); }
