@@ -1,8 +1,8 @@
 #include "session/session.h"
 
+#include <algorithm>
 #include <chrono>
 
-#include "base/checked.h"
 #include "decode/prefill.h"
 #include "format/utf8.h"
 #include "session/stop_matcher.h"
@@ -57,22 +57,21 @@ Result<Restoration> NewRestoration(const Engine& engine, const RestoreOptions& o
   KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> restorer, options.restorer
                                                                   ? options.restorer(engine, budget)
                                                                   : engine.NewRestorer(budget));
-  size_t bytes = options.buffer_bytes;
-  if (bytes == 0) {
-    constexpr int64_t kStreamedChunks = 8;
-    const int64_t chunks = options.chunks == kAllChunks ? kStreamedChunks : options.chunks;
-    const auto wanted =
-        CheckedMul(static_cast<uint64_t>(chunks),
-                   RestoreOptions::kBufferedSteps * static_cast<uint64_t>(shape.layers) *
-                       shape.kv_heads * RestoreBuffer::PageBytes(shape));
-    if (!wanted) return ResourceExhausted("restore buffer: {} chunks are too many", chunks);
-    bytes = *wanted;
-  }
   return Restoration::Create(shape, engine.model().inv_freq, std::move(restorer), options.chunks,
-                             bytes, budget);
+                             RestoreBufferBytes(options, shape), budget);
 }
 
 }  // namespace
+
+size_t RestoreBufferBytes(const RestoreOptions& options, const KvShape& shape) {
+  if (options.buffer_bytes > 0) return options.buffer_bytes;
+  constexpr int64_t kStreamedChunks = 8;
+  const int64_t chunks = options.chunks == kAllChunks
+                             ? kStreamedChunks
+                             : std::min(options.chunks, RestoreOptions::kMaxBufferedChunks);
+  return static_cast<uint64_t>(chunks) * RestoreOptions::kBufferedSteps *
+         static_cast<uint64_t>(shape.layers) * shape.kv_heads * RestoreBuffer::PageBytes(shape);
+}
 
 Status CheckOptions(const SessionOptions& options) {
   if (options.prefill_block < 1) {

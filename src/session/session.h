@@ -36,10 +36,12 @@ struct RestoreOptions {
   // The deeper the text, the more the choices of one token differ from the next one's. With this
   // much slack a page is seldom made twice.
   static constexpr uint64_t kBufferedSteps = 3;
+  // Of a step that may attend to more, the buffer is sized for so many; the others stream through.
+  static constexpr int64_t kMaxBufferedChunks = 64;
 
   int64_t chunks = 8;  // that one query of a KV head attends to at most; kAllChunks: every one
   // Fixed size of the buffer that holds reconstructed K/V; 0: kBufferedSteps times all that one
-  // step may attend to, in every layer (8 chunks for kAllChunks, which streams the others through).
+  // step may attend to, in every layer, of at most kMaxBufferedChunks (8 for kAllChunks).
   size_t buffer_bytes = 0;
   RestorerFactory restorer = {};  // empty: the engine's own
 };
@@ -94,6 +96,9 @@ struct RestoreUsage {
 // doesn't.
 Status CheckOptions(const SessionOptions& options);
 Status CheckOptions(const GenerateOptions& options);
+
+// Bytes of the buffer that a session with these options has: buffer_bytes, or what 0 stands for.
+size_t RestoreBufferBytes(const RestoreOptions& options, const KvShape& shape);
 
 class Session {
  public:

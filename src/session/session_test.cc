@@ -242,5 +242,14 @@ TEST_F(SessionTest, BadInputIsRefusedAndChangesNothing) {
   EXPECT_FALSE(Session::Create(engine_.get(), {.prefill_block = 0}).ok());
 }
 
+TEST(RestoreBufferTest, StopsGrowingWithTheChunksThatAQueryMayChoose) {
+  const KvShape shape{.layers = 3, .kv_heads = 2, .head_dim = 16, .dtype = DType::kBF16};
+  const auto bytes = [&](int64_t chunks) { return RestoreBufferBytes({.chunks = chunks}, shape); };
+  EXPECT_EQ(bytes(16), 2 * bytes(8));
+  EXPECT_EQ(bytes(kAllChunks), bytes(8));
+  EXPECT_EQ(bytes(int64_t{1} << 20), bytes(RestoreOptions::kMaxBufferedChunks));
+  EXPECT_EQ(RestoreBufferBytes({.chunks = 8, .buffer_bytes = 77}, shape), 77u);
+}
+
 }  // namespace
 }  // namespace kakeya
