@@ -1,5 +1,6 @@
 // f_theta: the verifier's keys and values from a token's code and its own embedding, affine in
-// both, with maps of its own for every layer and KV head.
+// both, with maps of its own for every layer and KV head. Computed in whole numbers of 16 bits
+// (f_theta_dot.h).
 #ifndef KAKEYA_PROPOSER_F_THETA_H_
 #define KAKEYA_PROPOSER_F_THETA_H_
 

@@ -145,8 +145,10 @@ TEST_P(ParityTest, KeysAndValues) {
                                 shape.rms_norm_eps);
           }
           for (int i = 0; i < dim; ++i) {
-            EXPECT_NEAR(got_k[t * dim + i], want[i], 3e-5);
-            EXPECT_NEAR(got_v[t * dim + i], v[first + i], 3e-5);
+            // Weights and features were rounded to 16 bits or somewhat less: half a step of each,
+            // over all inputs, comes to 1.1e-4 here.
+            EXPECT_NEAR(got_k[t * dim + i], want[i], 2e-4);
+            EXPECT_NEAR(got_v[t * dim + i], v[first + i], 2e-4);
           }
         }
       }

@@ -1,4 +1,5 @@
-// int8 with one scale, as codes, summaries and selector outputs are kept.
+// Whole numbers with one scale: int8, as codes, summaries and selector outputs are kept, and int16,
+// as f_theta multiplies.
 #ifndef KAKEYA_PROPOSER_QUANTIZE_H_
 #define KAKEYA_PROPOSER_QUANTIZE_H_
 
@@ -11,9 +12,11 @@
 
 namespace kakeya {
 
-// q (n) = x / scale, rounded to nearest even, in [-127, 127]; gives the scale max|x| / 127. Numbers
-// that are none give a NaN as scale and zeros; zeros give the scale 0.
-inline float QuantizeInt8(const float* x, int n, int8_t* q) {
+// q (n) = x / scale, rounded to nearest even, in [-limit, limit]; gives the scale max|x| / limit.
+// Numbers that are none give a NaN as scale and zeros; zeros give the scale 0. REQUIRES: limit is
+// an Int.
+template <typename Int>
+float QuantizeTo(int limit, const float* x, int n, Int* q) {
   float most = 0;
   bool finite = true;
   for (int i = 0; i < n; ++i) {
@@ -21,17 +24,24 @@ inline float QuantizeInt8(const float* x, int n, int8_t* q) {
     finite &= magnitude <= std::numeric_limits<float>::max();
     most = std::max(most, magnitude);
   }
-  const float scale = most / 127.0f;
+  const auto bound = static_cast<float>(limit);
+  const float scale = most / bound;
   if (!finite || scale == 0) {
-    std::fill_n(q, n, int8_t{0});
+    std::fill_n(q, n, Int{0});
     return finite ? 0.0f : std::numeric_limits<float>::quiet_NaN();
   }
   for (int i = 0; i < n; ++i) {
     // The clamp is for subnormal scales, whose quotients are coarse.
-    const float quotient = std::clamp(x[i] / scale, -127.0f, 127.0f);
-    q[i] = static_cast<int8_t>((quotient + numerics::kRoundMagic) - numerics::kRoundMagic);
+    const float quotient = std::clamp(x[i] / scale, -bound, bound);
+    q[i] = static_cast<Int>((quotient + numerics::kRoundMagic) - numerics::kRoundMagic);
   }
   return scale;
+}
+
+inline constexpr int kInt8Limit = 127;
+
+inline float QuantizeInt8(const float* x, int n, int8_t* q) {
+  return QuantizeTo(kInt8Limit, x, n, q);
 }
 
 }  // namespace kakeya

@@ -12,6 +12,7 @@
 #include "backend/numerics.h"
 #include "format/safetensors.h"
 #include "model/rope.h"
+#include "proposer/quantize.h"
 #include "proposer/tensor_source.h"
 
 namespace kakeya {
@@ -49,6 +50,8 @@ class Builder {
   Status BuildProposer(RestorerModel* out);
   Result<ProposerLayer> BuildLayer(const std::string& prefix);
   Status BuildRestore(int layer, RestorerModel* out);
+  Status BuildHalf(std::span<const TensorView> kv, int first_input, int limit,
+                   const RestoreMap* map, RestoreMap::Half* half);
   Status BuildSelect(int layer, RestorerModel* out);
   Status BuildTokenFeatures(RestorerModel* out);
   void BuildRotation(RestorerModel* out) const;
@@ -147,15 +150,48 @@ Status Builder::BuildRestore(int layer, RestorerModel* out) {
   }
   for (int head = 0; head < config_.verifier.kv_heads; ++head) {
     const int64_t first = int64_t{head} * head_dim;
+    const TensorView rows[] = {Rows(k, first, head_dim), Rows(v, first, head_dim)};
     RestoreMap map;
-    KAKEYA_ASSIGN_OR_RETURN(
-        map.kv, Pack({Rows(k, first, head_dim), Rows(v, first, head_dim)}, prefix + "weight"));
-    KAKEYA_ASSIGN_OR_RETURN(map.bias, Floats(2 * head_dim, prefix + "bias"));
+    map.head_dim = head_dim;
+    map.halves[0].inputs = config_.code_dim;
+    map.halves[1].inputs = config_.token_dim;
+    KAKEYA_RETURN_IF_ERROR(BuildHalf(rows, 0, kCodeWeightLimit, &map, &map.halves[0]));
+    KAKEYA_RETURN_IF_ERROR(
+        BuildHalf(rows, config_.code_dim, TokenLimit(config_.token_dim), &map, &map.halves[1]));
+    const int padded = map.key_blocks() * kPackWidth;
+    KAKEYA_ASSIGN_OR_RETURN(map.bias, Floats(2 * padded, prefix + "bias"));
+    std::fill_n(map.bias.as<float>(), 2 * padded, 0.0f);
     CopyFloats(k_bias, first, head_dim, map.bias.as<float>());
-    CopyFloats(v_bias, first, head_dim, map.bias.as<float>() + head_dim);
+    CopyFloats(v_bias, first, head_dim, map.bias.as<float>() + padded);
     out->restore.push_back(std::move(map));
   }
   source_->Done();
+  return OkStatus();
+}
+
+// The columns [first_input, first_input + half->inputs) of k's and v's weights.
+Status Builder::BuildHalf(std::span<const TensorView> kv, int first_input, int limit,
+                          const RestoreMap* map, RestoreMap::Half* half) {
+  if (half->inputs == 0) return OkStatus();
+  const int64_t outputs = int64_t{map->blocks()} * kPackWidth;
+  const int pairs = half->pairs();
+  const size_t bytes = static_cast<size_t>(outputs) * pairs * 2 * sizeof(int16_t);
+  KAKEYA_ASSIGN_OR_RETURN(half->weights, budget_->Allocate(MemoryTag::kWeights, bytes, "f_theta"));
+  KAKEYA_ASSIGN_OR_RETURN(half->scales, Floats(outputs, "f_theta"));
+  std::fill_n(half->weights.data(), bytes, std::byte{0});
+  std::fill_n(half->scales.as<float>(), outputs, 0.0f);
+  std::vector<float> row(half->inputs);
+  std::vector<int16_t> q(half->inputs);
+  for (int64_t i = 0; i < int64_t{2} * map->head_dim; ++i) {
+    const TensorView& from = kv[i / map->head_dim];
+    const int64_t source = i % map->head_dim;
+    const int64_t output = i / map->head_dim * map->key_blocks() * kPackWidth + source;
+    CopyFloats(from, source * from.shape[1] + first_input, half->inputs, row.data());
+    half->scales.as<float>()[output] = QuantizeTo(limit, row.data(), half->inputs, q.data());
+    int16_t* const block = half->weights.as<int16_t>() +
+                           output / kPackWidth * pairs * 2 * kPackWidth + output % kPackWidth * 2;
+    for (int in = 0; in < half->inputs; ++in) block[in / 2 * 2 * kPackWidth + in % 2] = q[in];
+  }
   return OkStatus();
 }
 
@@ -192,7 +228,11 @@ Status Builder::BuildTokenFeatures(RestorerModel* out) {
   PackedMatrix token;
   KAKEYA_RETURN_IF_ERROR(Matrix("token.weight", dim, hidden, &token));
   const int64_t vocab = config_.verifier.vocab_size;
-  KAKEYA_ASSIGN_OR_RETURN(out->token_features, Floats(vocab * dim, "token features"));
+  KAKEYA_ASSIGN_OR_RETURN(
+      out->token_features,
+      budget_->Allocate(MemoryTag::kWeights, static_cast<size_t>(vocab * dim) * sizeof(int16_t),
+                        "token features"));
+  KAKEYA_ASSIGN_OR_RETURN(out->token_scales, Floats(vocab, "token features"));
   ParallelFor(pool_, (vocab + kChunk - 1) / kChunk, [&](int64_t block) {
     std::vector<int32_t> ids(std::min<int64_t>(kChunk, vocab - block * kChunk));
     std::iota(ids.begin(), ids.end(), static_cast<int32_t>(block * kChunk));
@@ -201,8 +241,14 @@ Status Builder::BuildTokenFeatures(RestorerModel* out) {
     EmbedRows({}, verifier_.weights.embedding, ids, embedded.data());
     RmsNorm({}, embedded.data(), out->ones.as<float>(), config_.proposer.rms_norm_eps, rows,
             static_cast<int>(hidden), embedded.data());
-    MatMul({}, embedded.data(), rows, token,
-           out->token_features.as<float>() + block * kChunk * dim);
+    std::vector<float> features(ids.size() * dim);
+    MatMul({}, embedded.data(), rows, token, features.data());
+    for (int r = 0; r < rows; ++r) {
+      const int64_t id = block * kChunk + r;
+      out->token_scales.as<float>()[id] =
+          QuantizeTo(TokenLimit(static_cast<int>(dim)), features.data() + r * dim,
+                     static_cast<int>(dim), out->token_features.as<int16_t>() + id * dim);
+    }
   });
   return OkStatus();
 }
@@ -234,6 +280,11 @@ Result<RestorerModel> Builder::Build() {
 }
 
 }  // namespace
+
+int TokenLimit(int token_dim) {
+  const double most = std::sqrt(static_cast<double>(INT32_MAX) / std::max(1, token_dim));
+  return static_cast<int>(std::min(32767.0, most));
+}
 
 Result<RestorerModel> RestorerModel::Load(const std::string& dir, const Model& verifier,
                                           const std::string& fingerprint, MemoryBudget* budget,

@@ -5,6 +5,7 @@
 #ifndef KAKEYA_PROPOSER_RESTORER_MODEL_H_
 #define KAKEYA_PROPOSER_RESTORER_MODEL_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -33,11 +34,33 @@ struct ProposerLayer {
   PackedMatrix down;  // (d, ffn)
 };
 
-// f_theta in one layer and KV head of the verifier.
+// f_theta in one layer and KV head of the verifier, in int16. Its outputs come in blocks of
+// kPackWidth: first those of k before the verifier's k_norm, then those of v, each filled up to
+// whole blocks.
 struct RestoreMap {
-  PackedMatrix kv;  // (2 * head_dim, code_dim + token_dim): k before the verifier's k_norm, then v
-  Buffer bias;      // (2 * head_dim)
+  // The part that takes one kind of input: the code, or the token's own features.
+  struct Half {
+    int inputs = 0;
+    Buffer weights;  // (blocks, pairs, kPackWidth, 2): int16, zeros where there is no input
+    Buffer scales;   // (blocks, kPackWidth)
+
+    int pairs() const { return (inputs + 1) / 2; }
+  };
+  int head_dim = 0;
+  std::array<Half, 2> halves;  // code, token
+  Buffer bias;                 // (blocks, kPackWidth)
+
+  int key_blocks() const { return (head_dim + kPackWidth - 1) / kPackWidth; }
+  int blocks() const { return 2 * key_blocks(); }
 };
+
+// Weights of the code's half lie in [-kCodeWeightLimit, kCodeWeightLimit]: sums of their products
+// with codes fit into 32 bits.
+inline constexpr int kCodeWeightLimit = 32767;
+static_assert(int64_t{127} * kCodeWeightLimit * kMaxRestoreInputs <= INT32_MAX);
+
+// In the token's half weights and features have the same limit, the largest for which that holds.
+int TokenLimit(int token_dim);
 
 // The selector in one layer and KV head of the verifier.
 struct SelectMap {
@@ -56,9 +79,10 @@ struct RestorerModel {
   PackedMatrix summary_proj;        // (summary.dim, d)
   std::vector<RestoreMap> restore;  // (verifier layers, kv_heads)
   std::vector<SelectMap> select;    // (verifier layers, kv_heads)
-  // (vocab_size, token_dim): what f_theta takes of a token's own embedding. It depends on the id
-  // alone, so it is computed once.
+  // (vocab_size, token_dim), int16, and a scale for each token: what f_theta takes of a token's own
+  // embedding. It depends on the id alone, so it is computed once.
   Buffer token_features;
+  Buffer token_scales;     // (vocab_size)
   Buffer ones;             // (verifier hidden): the weight of a norm that has none
   std::vector<float> cos;  // (2 * kChunk, head_dim / 2): the proposer's rotation; positions
   std::vector<float> sin;  //   [0, kChunk) are the predecessor's, the others the chunk's own

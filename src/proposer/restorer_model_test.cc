@@ -163,12 +163,14 @@ TEST_F(RestorerModelTest, TokenFeaturesAreTheNormedEmbeddingsProjection) {
   const auto* token = reinterpret_cast<const float*>(tensors_["token.weight"].bytes.data());
   for (const int32_t id : {0, 63, 64, 96}) {
     const test::Row embedded = reference.Embedded(id);
+    const float scale = model->token_scales.as<float>()[id];
     for (int i = 0; i < config_.token_dim; ++i) {
       double want = 0;
       for (size_t j = 0; j < embedded.size(); ++j) {
         want += double{token[i * embedded.size() + j]} * embedded[j];
       }
-      EXPECT_NEAR(model->token_features.as<float>()[id * config_.token_dim + i], want, 1e-5);
+      const int q = model->token_features.as<int16_t>()[id * config_.token_dim + i];
+      EXPECT_NEAR(static_cast<float>(q) * scale, want, 0.5 * scale + 1e-5);
     }
   }
 }
@@ -250,10 +252,16 @@ TEST_F(RestorerModelTest, AllMemoryIsCountedAsWeightsAndGivenBack) {
     const Result<RestorerModel> model = Load();
     ASSERT_TRUE(model.ok());
     EXPECT_EQ(budget_.used(), budget_.used(MemoryTag::kWeights));
-    const size_t features = size_t{97} * config_.token_dim * sizeof(float);
+    const size_t features = size_t{97} * config_.token_dim * sizeof(int16_t);
     EXPECT_EQ(model->token_features.size(), features);
-    EXPECT_GE(budget_.used(), features + 4 * static_cast<size_t>(model->parameters) -
-                                  tensors_["token.weight"].bytes.size());
+    EXPECT_EQ(model->token_scales.size(), 97 * sizeof(float));
+    // All matrices as they are stored, but f_theta's, which take half.
+    size_t stored =
+        4 * static_cast<size_t>(model->parameters) - tensors_["token.weight"].bytes.size();
+    for (const auto& [name, tensor] : tensors_) {
+      if (name.starts_with("f_theta.")) stored -= tensor.bytes.size() / 2;
+    }
+    EXPECT_GE(budget_.used(), features + stored);
   }
   EXPECT_EQ(budget_.used(), 0u);
   MemoryBudget small(10000);

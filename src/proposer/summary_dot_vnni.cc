@@ -1,27 +1,17 @@
 // Scores by byte products: AVX-512 VNNI multiplies 64 pairs of bytes and adds them by fours in one
 // instruction. Its first factor has no sign: 128 is added to every summary, and 128 times the
 // query's sum taken from the product.
-#include "backend/cpu/vnni.h"
-#include "proposer/summary_dot.h"
-
-#if defined(__x86_64__)
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC 12 warns of its own intrinsics (its bug 105593).
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-#include <immintrin.h>
-
 #include <cstring>
 #include <limits>
-#endif
+
+#include "backend/cpu/vnni-inl.h"
+#include "backend/cpu/vnni.h"
+#include "proposer/summary_dot.h"
 
 namespace kakeya {
 namespace {
 
 #if defined(__x86_64__)
-
-#define KAKEYA_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 
 constexpr int kSegments = 4;
 constexpr int kBytes = 64;  // in a vector
@@ -46,7 +36,9 @@ KAKEYA_VNNI uint32_t ScoresOfFewRows(const SummaryQueries& queries, const ChunkS
                                      const ScoreTest& test, float* scores) {
   const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
   __m512i z[kSegments][kVectors];
+  KAKEYA_VNNI_UNROLL
   for (int s = 0; s < kSegments; ++s) {
+    KAKEYA_VNNI_UNROLL
     for (int v = 0; v < kVectors; ++v) {
       const int8_t* const from = chunk.values + (s * kVectors + v) * kBytes;
       z[s][v] = _mm512_xor_si512(_mm512_loadu_si512(from), sign);
@@ -57,9 +49,12 @@ KAKEYA_VNNI uint32_t ScoresOfFewRows(const SummaryQueries& queries, const ChunkS
   uint32_t passing = 0;
   for (int r = 0; r < queries.rows; ++r) {
     __m512i sums[kSegments];
+    KAKEYA_VNNI_UNROLL
     for (int s = 0; s < kSegments; ++s) sums[s] = _mm512_setzero_si512();
+    KAKEYA_VNNI_UNROLL
     for (int v = 0; v < kVectors; ++v) {
       const __m512i q = _mm512_loadu_si512(queries.narrow + (r * kVectors + v) * kBytes);
+      KAKEYA_VNNI_UNROLL
       for (int s = 0; s < kSegments; ++s) sums[s] = _mm512_dpbusd_epi32(sums[s], z[s][v], q);
     }
     const __m128i dots = _mm_add_epi32(SumOfFour(sums[0], sums[1], sums[2], sums[3]),
@@ -86,28 +81,35 @@ KAKEYA_VNNI uint32_t ScoresOfLanes(const SummaryQueries& queries, const ChunkSum
     _mm512_store_si512(z + i, _mm512_xor_si512(_mm512_loadu_si512(chunk.values + i), sign));
   }
   __m512i dots[kSegments][kGroups];
+  KAKEYA_VNNI_UNROLL
   for (int g = 0; g < kGroups; ++g) {
     const __m512i offsets = _mm512_loadu_si512(queries.offsets + g * kLanes32);
+    KAKEYA_VNNI_UNROLL
     for (int s = 0; s < kSegments; ++s) dots[s][g] = offsets;
   }
   for (int quad = 0; quad < kDim / 4; ++quad) {
     __m512i q[kGroups];
+    KAKEYA_VNNI_UNROLL
     for (int g = 0; g < kGroups; ++g) {
       q[g] = _mm512_loadu_si512(queries.quads + quad * kMaxDotRows * 4 + g * kBytes);
     }
+    KAKEYA_VNNI_UNROLL
     for (int s = 0; s < kSegments; ++s) {
       int32_t four;
       std::memcpy(&four, z + s * kDim + quad * 4, sizeof(four));
       const __m512i summary = _mm512_set1_epi32(four);
+      KAKEYA_VNNI_UNROLL
       for (int g = 0; g < kGroups; ++g) {
         dots[s][g] = _mm512_dpbusd_epi32(dots[s][g], summary, q[g]);
       }
     }
   }
   uint32_t passing = 0;
+  KAKEYA_VNNI_UNROLL
   for (int g = 0; g < kGroups; ++g) {
     const __m512 row_scales = _mm512_loadu_ps(queries.scales + g * kLanes32);
     __m512 best = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
+    KAKEYA_VNNI_UNROLL
     for (int s = 0; s < kSegments; ++s) {
       const __m512 scales = _mm512_mul_ps(row_scales, _mm512_set1_ps(chunk.scales[s]));
       best = _mm512_max_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(dots[s][g]), scales), best);
@@ -126,8 +128,6 @@ ScoreFn FastestOf(int rows) {
   if (rows < kMinLaneRows) return ScoresOfFewRows<kVectors>;
   return rows <= kLanes32 ? ScoresOfLanes<kVectors, 1> : ScoresOfLanes<kVectors, 2>;
 }
-
-#undef KAKEYA_VNNI
 
 #endif
 
