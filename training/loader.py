@@ -35,6 +35,7 @@ def _produce(
     lengths,
     batch_tokens: int,
     store: str,
+    mixture: dict[str, float],
 ) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     tokenizer = tokenizer_module.load(Path(folder))
@@ -52,7 +53,9 @@ def _produce(
             time.sleep(0.01)
             continue
         rows = max(1, batch_tokens // lengths[best])
-        ids, weights = packing.pack_batch(tokenizer, maker, progress.value, lengths[best], rows)
+        ids, weights = packing.pack_batch(
+            tokenizer, maker, progress.value, lengths[best], rows, mixture
+        )
         path, made = f"{store}/{seed}-{made}.npz", made + 1
         np.savez(path, ids=ids, weights=weights)
         with waiting.get_lock():
@@ -72,6 +75,7 @@ class Loader:
         batch_tokens: int,
         seed: int,
         progress,
+        mixture: dict[str, float] = packing.MAIN_MIXTURE,
     ):
         context = mp.get_context("fork")
         memory = "/dev/shm"
@@ -97,6 +101,7 @@ class Loader:
                     lengths,
                     batch_tokens,
                     self.store,
+                    mixture,
                 ),
             )
             for i in range(workers)

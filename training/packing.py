@@ -26,16 +26,36 @@ MAIN_MIXTURE = {
     "copy_text": 4,
     "plain": 5,
 }
+# Of a restorer: more of what needs one chunk among many alike, or several chunks at once.
+RESTORER_MIXTURE = {
+    "haystack": 24,
+    "dense": 6,
+    "look_alikes": 6,
+    "latest": 3,
+    "all_values": 4,
+    "several_values": 18,
+    "many_questions": 5,
+    "other_words": 8,
+    "chain": 5,
+    "json_pairs": 3,
+    "pair_list": 16,
+    "chat_memory": 6,
+    "tools": 2,
+    "small_talk": 0.3,
+    "copy_noise": 1.5,
+    "copy_text": 3,
+    "plain": 9,
+}
 EARLY_UNTIL, MAIN_FROM = 0.03, 0.12  # shares of the training time
 LENGTHS = (1024, 2048, 4096, 8192, 16384)
 
 
-def curriculum(progress: float) -> tuple[dict[str, float], float]:
-    """(mixture, ease) at a point of training between 0 and 1."""
+def curriculum(progress: float, main: dict[str, float]) -> tuple[dict[str, float], float]:
+    """(mixture, ease) at a point of training between 0 and 1, on the way to the mixture `main`."""
     u = min(1.0, max(0.0, (progress - EARLY_UNTIL) / (MAIN_FROM - EARLY_UNTIL)))
-    names = {**MAIN_MIXTURE, **EARLY_MIXTURE}
+    names = {**main, **EARLY_MIXTURE}
     return {
-        n: (1 - u) * EARLY_MIXTURE.get(n, 0) + u * MAIN_MIXTURE.get(n, 0) for n in names
+        n: (1 - u) * EARLY_MIXTURE.get(n, 0) + u * main.get(n, 0) for n in names
     }, 0.8 * (1 - u) + 0.03
 
 
@@ -102,10 +122,15 @@ WEIGHT_SCALE = 40  # weights travel as bytes: 6.0 -> 240
 
 
 def pack_batch(
-    tokenizer, maker: TaskMaker, progress: float, row: int, rows: int
+    tokenizer,
+    maker: TaskMaker,
+    progress: float,
+    row: int,
+    rows: int,
+    main: dict[str, float] = MAIN_MIXTURE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(rows, row + 1) ids as uint16 (uint32 for a large vocabulary) and weights as uint8 in units of 1 / WEIGHT_SCALE."""
-    mixture, maker.ease = curriculum(progress)
+    mixture, maker.ease = curriculum(progress, main)
     made = [pack_row(tokenizer, maker, mixture, row) for _ in range(rows)]
     weights = np.stack([w for _, w in made])
     return np.stack([x for x, _ in made]), np.rint(weights * WEIGHT_SCALE).astype(np.uint8)

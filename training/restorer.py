@@ -38,7 +38,7 @@ class RestorerConfig:
     rms_norm_eps: float = 1e-6
     code_dim: int = 64
     token_dim: int = 64
-    segments: int = 4
+    segments: int = 8
     summary_dim: int = 128
     pool_heads: int = 8
     min_share_log: float = -5.5
@@ -261,6 +261,13 @@ def tensors(model: Restorer) -> dict[str, Tensor]:
         out[f"select.{i}.bias"] = model.select_bias[i]
         out[f"select.{i}.distance"] = model.select_distance[i]
     return out
+
+
+@torch.no_grad()
+def extend_distances(model: Restorer, length: int) -> None:
+    """Distances that sequences of `length` never had get the bias of the farthest that they had, not an untrained 0."""
+    last = (length // CHUNK - 1).bit_length() - 1
+    model.select_distance[:, :, last + 1 :] = model.select_distance[:, :, last : last + 1]
 
 
 PROPOSER = ("layers", "hidden", "heads", "head_dim", "ffn", "rope_theta", "rms_norm_eps")

@@ -177,7 +177,11 @@ class Regime:
         return x, asked
 
     def distillation(self, asked: list[Tensor], mass: Tensor, z: Tensor, at: Tensor) -> Tensor:
-        """KL(oracle's mass || softmax over {null, evicted chunks}), weighted by the far mass; all layers at once."""
+        """KL(oracle's mass || softmax over {null, evicted chunks}), all layers at once.
+
+        Weighted by the far mass and by its peak: the few heads that look up one chunk among many must choose it, and
+        most others spread their attention so wide that no choice of a few chunks matters.
+        """
         r, places = self.restorer, self.layout(z.shape[1] * CHUNK)
         y = torch.stack(asked).float()
         s = torch.einsum("lbmhi,lhoi->lbhmo", y, r.select_weight) + r.select_bias[:, None, :, None]
@@ -190,7 +194,8 @@ class Regime:
         scores = (best + bias).masked_fill(~evicted, -1e9)
         logp = torch.cat((s[..., -1:], scores), -1).log_softmax(-1)
         loss = (mass * (mass.clamp(min=1e-9).log() - logp)).sum(-1)
-        weight = (1 - mass[..., 0] + 0.03) * evicted[..., 0]
+        peak = mass[..., 1:].amax(-1)
+        weight = (1 - mass[..., 0] + 0.03) * (0.15 + 3 * peak) * evicted[..., 0]
         return (loss * weight).sum() / weight.sum().clamp(min=1e-6)
 
     def divergence(self, oracle: Tensor, restored: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
-"""All kinds of documents the verifier is trained on. Every builder returns a `Document` of about `chars` characters.
+"""All kinds of documents the verifier and the restorer are trained on. Every builder returns a `Document` of about `chars` characters.
 
-Here: chats, tool calls, copying and plain text; retrieval is in `retrieval_tasks.py`.
+Here: chats, tool calls, copying and plain text; retrieval is in `retrieval_tasks.py`, lists are in `list_tasks.py`.
 """
 
 import json
 
 from document import ANSWER, NOISE, TEXT, Document
 from lexicon import CODE_WORDS, LOG_WORDS, NOUNS, digits, identifier, make_value, syllable_word
-from retrieval_tasks import SYSTEM_PROMPTS, RetrievalTasks
+from list_tasks import ListTasks
+from retrieval_tasks import SYSTEM_PROMPTS
 from task_pieces import ASSISTANT, STOP, SYSTEM, USER
 
 SMALL_TALK = [
@@ -47,7 +48,7 @@ TOOL_FOOTER = (
 )
 
 
-class TaskMaker(RetrievalTasks):
+class TaskMaker(ListTasks):
     """Builds any kind of document."""
 
     def chat_memory(self, chars: int) -> Document:

@@ -5,12 +5,16 @@ import unittest
 from pathlib import Path
 
 import corpus
+import list_tasks
 import packing
 import templates
 import tokenizer as tokenizer_module
 from document import ANSWER, Document, FillerPool, bury
 from lexicon import is_held_out_key, make_key
 from tasks import TaskMaker
+
+# Of the phrasings that `kakeya prove` asks in (src/eval/recall_phrasings.cc) for lists and pairs.
+PROVED = ("A valid ", "Among the ", "one after another", "from first to last", "stored under", "stands under", "filed under")
 
 MODEL = Path(__file__).resolve().parent.parent / "models" / "demo"
 
@@ -44,7 +48,7 @@ class DataTest(unittest.TestCase):
                 )
 
     def test_every_task_weighs_its_answers(self):
-        for task in packing.MAIN_MIXTURE:
+        for task in {**packing.MAIN_MIXTURE, **packing.RESTORER_MIXTURE}:
             doc = getattr(self.maker(5), task)(1500)
             ids, weights = packing.encode(self.tokenizer, doc)
             self.assertEqual(len(ids), len(weights))
@@ -74,6 +78,30 @@ class DataTest(unittest.TestCase):
         self.assertAlmostEqual(second / len(doc.text), 0.75, delta=0.03)
         self.assertEqual(doc.text.count("One sentence stands here."), 400)
 
+    def test_values_of_a_key_are_asked_in_the_order_of_the_text(self):
+        for seed in range(40):
+            doc = self.maker(seed).several_values(2400)
+            spans = [s for s in doc.spans if s[2] == ANSWER]
+            for begin, end, _ in spans:
+                answer = doc.text[begin:end].removesuffix("<|im_end|>").strip()
+                asked = doc.text[:begin]
+                places = [asked.find(value) for value in answer.split(", ")]
+                self.assertNotIn(-1, places)
+
+    def test_pair_lists_hold_what_they_ask_for(self):
+        for seed in range(40):
+            doc = self.maker(seed).pair_list(1500)
+            begin, end, _ = doc.spans[0]
+            value = doc.text[begin:end].strip().strip('"')
+            self.assertIn(value, doc.text[:begin])
+
+    def test_lists_are_not_asked_for_in_the_phrasings_of_prove(self):
+        for frame in (
+            list_tasks.SEVERAL_STATEMENTS + list_tasks.SEVERAL_QUESTIONS + list_tasks.PAIR_QUESTIONS
+        ):
+            for mark in PROVED:
+                self.assertNotIn(mark.lower(), frame.lower())
+
     def test_rows_are_full_and_weights_fit_a_byte(self):
         ids, weights = packing.pack_batch(self.tokenizer, self.maker(2), 0.5, 512, 3)
         self.assertEqual(ids.shape, (3, 513))
@@ -90,7 +118,9 @@ class DataTest(unittest.TestCase):
             "Remember this:",
         )
         text = "".join(
-            packing.make_document(self.maker(i), packing.MAIN_MIXTURE, 400).text for i in range(200)
+            packing.make_document(self.maker(i), mixture, 400).text
+            for mixture in (packing.MAIN_MIXTURE, packing.RESTORER_MIXTURE)
+            for i in range(200)
         )
         for mark in marks:
             self.assertNotIn(mark, text)

@@ -25,8 +25,8 @@ def tiny(model: str = "qwen3-window", **changes) -> Regime:
         s.layers, s.hidden, s.heads, s.kv_heads, s.head_dim, s.vocabulary
     )
     config = restorer_module.RestorerConfig(
-        layers=2, hidden=32, heads=2, head_dim=16, ffn=48, code_dim=16, token_dim=8, summary_dim=32,
-        pool_heads=4, verifier=shape, **changes,
+        layers=2, hidden=32, heads=2, head_dim=16, ffn=48, code_dim=16, token_dim=8, segments=4,
+        summary_dim=32, pool_heads=4, verifier=shape, **changes,
     )  # fmt: skip
     return Regime(verifier, restorer_module.Restorer(config))
 
@@ -243,6 +243,13 @@ class RestorerTest(unittest.TestCase):
         for name, p in restorer_module.tensors(regime.restorer).items():
             same = torch.equal(restorer_module.tensors(loaded)[name], p.bfloat16().float())
             self.assertTrue(same, name)
+
+    def test_untrained_distances_get_the_farthest_trained_bias(self):
+        model = tiny().restorer
+        with torch.no_grad():
+            model.select_distance.copy_(torch.arange(16.0).expand_as(model.select_distance))
+        restorer_module.extend_distances(model, 8192)  # 127 chunks away at most: bucket 6
+        self.assertEqual(model.select_distance[0, 0].tolist(), [*range(7), *[6.0] * 9])
 
     def test_every_parameter_has_a_gradient_through_int8(self):
         regime = tiny()

@@ -31,8 +31,8 @@ from muon import BatchedMuon
 from restorer_regime import ALL, NONE, Regime
 
 FINAL_LR = 0.01  # share of the peak
-REGRESSION, DISTILLATION = 0.2, 0.2  # weights beside the divergence
-ASKED = 96  # queries a sequence whose attention mass the selector learns
+REGRESSION, DISTILLATION = 0.2, 0.4  # weights beside the divergence
+ASKED = 144  # queries a sequence whose attention mass the selector learns
 
 
 def parse() -> argparse.Namespace:
@@ -58,6 +58,7 @@ def parse() -> argparse.Namespace:
         default=[0.05, 0.55],
         help="progress of the data's curriculum",
     )
+    parser.add_argument("--answer-weight", type=float, default=4.0, help="see `losses`")
     parser.add_argument("--batch-tokens", type=int, default=32768)
     parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048, 4096, 8192])
     parser.add_argument(
@@ -83,6 +84,7 @@ def parse() -> argparse.Namespace:
         default = getattr(restorer_module.RestorerConfig, name.replace("-", "_"))
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--summary-dim", type=int, default=128)
+    parser.add_argument("--segments", type=int, default=8, help="summaries a chunk")
     parser.add_argument("--init", type=Path, help="a restorer to start from")
     parser.add_argument("--dense-attention", action="store_true", help="no FlexAttention")
     parser.add_argument("--no-compile", action="store_true")
@@ -185,7 +187,7 @@ def losses(regime: Regime, ids, weights, k: int, args) -> tuple[torch.Tensor, di
     h, asked = regime.bounded(x, restored, k, at)
     distilled = regime.distillation(asked, oracle.mass, restored.z, at)
     divergence = regime.divergence(oracle.x, h)
-    weight = (1 + 1.2 * after).flatten()
+    weight = (1 + args.answer_weight * after).flatten()  # answers 6, text 0.6, filler 0
     mean = (divergence * weight).sum() / weight.sum()
     loss = (0.0 if args.no_kl else mean) + REGRESSION * regression + DISTILLATION * distilled
     flat = answers.flatten().float()
@@ -206,16 +208,17 @@ def length_shares(progress: float, count: int) -> list[float]:
 
 
 def probe(regime, tokenizer, cells, windows, args, full: dict) -> dict:
-    """A small recall per length, with the default number of chunks; perplexity relative to the oracle's (kept in `full`)."""
+    """A small recall per test and length, with the default number of chunks; perplexity relative to the oracle's (kept in `full`)."""
     k = regime.restorer.config.chunks
     out = {}
     for cell in cells:
-        if cell["test"] == "needle" and cell["length"] in args.lengths:
+        if cell["length"] in args.lengths:
             part = cell["prompts"][:: max(1, len(cell["prompts"]) // args.probe_n)]
             flags = eval_restorer.recall(
                 regime, part, tokenizer, cell["length"], args.batch_tokens, k
             )
-            out[str(cell["length"])] = round(sum(flags) / len(flags), 3)
+            name = "" if cell["test"] == "needle" else cell["test"] + " "
+            out[f"{name}{cell['length']}"] = round(sum(flags) / len(flags), 3)
     if len(windows):
         few = windows[::4]
         if "perplexity" not in full:
@@ -239,8 +242,9 @@ def main() -> None:
         p.measure(lambda text: tokenizer.encode(text).ids)
     shared = mp.get_context("fork").Value("d", args.mixture[0])
     loader = Loader(
-        pool, args.verifier, args.workers, args.lengths, args.batch_tokens, args.seed, shared
-    )
+        pool, args.verifier, args.workers, args.lengths, args.batch_tokens, args.seed, shared,
+        packing.RESTORER_MIXTURE,
+    )  # fmt: skip
     if args.prompts:
         cells, windows = eval_restorer.load_prompts(args.prompts)
     else:
@@ -271,7 +275,8 @@ def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
     )
     config = restorer_module.RestorerConfig(
         args.layers, args.hidden, args.heads, args.head_dim, args.ffn,
-        code_dim=args.code_dim, token_dim=args.token_dim, summary_dim=args.summary_dim, verifier=shape,
+        code_dim=args.code_dim, token_dim=args.token_dim, segments=args.segments,
+        summary_dim=args.summary_dim, verifier=shape,
     )  # fmt: skip
     model = restorer_module.Restorer(config, dtype)
     if args.init:
@@ -312,6 +317,7 @@ def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
             reported = elapsed
             line = {"step": step, "seconds": round(elapsed, 1), "tokens": tokens}
             line |= {"replayed": loader.replayed} | last
+            restorer_module.extend_distances(model, max(args.lengths))
             if not args.after_norm:
                 restorer_module.export(model, args.out, mark)
             pause = time.time()
@@ -347,7 +353,7 @@ def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
         with torch.no_grad():
             for p in model.parameters():
                 p.copy_(p.bfloat16())  # as exported
-        arms = [eval_restorer.ORACLE, NONE, *sorted(set(args.chunks), key=lambda k: k or 1000)]
+        arms = [eval_restorer.ORACLE, NONE, 4, 8, 16, ALL]
         result = eval_restorer.evaluate(regime, tokenizer, cells, windows, args.batch_tokens, arms)
         (args.out / "eval.json").write_text(json.dumps(result, indent=1) + "\n")
 
