@@ -103,13 +103,15 @@ void KvCache::Write(const OpContext& context, int layer, int64_t first_position,
     const int64_t position = first_position + row;
     const int slot = static_cast<int>(position % kChunk);
     const int n = std::min(rows - row, kChunk - slot);  // up to the end of this chunk
-    const auto store = [&](const Buffer& slab) {
-      StoreKv(context, k + row * row_elements, v + row * row_elements, n, shape_.kv_heads,
+    const auto store = [&](const Buffer& slab, int count) {
+      StoreKv(context, k + row * row_elements, v + row * row_elements, count, shape_.kv_heads,
               shape_.head_dim, shape_.dtype, Page(slab, layer), slot);
     };
     const int64_t chunk = ChunkOf(position);
-    store(SlabOf(chunk));
-    if (chunk < static_cast<int64_t>(sink_slabs_.size())) store(sink_slabs_[chunk]);
+    store(SlabOf(chunk), n);
+    // The sinks alone: what else the chunk held is gone once the ring has moved on.
+    const auto sinks = static_cast<int>(std::clamp<int64_t>(policy_.sink - position, 0, n));
+    if (policy_.bounded() && sinks > 0) store(sink_slabs_[chunk], sinks);
     row += n;
   }
 }

@@ -97,7 +97,8 @@ class KvCache {
   MemoryBudget* budget_;
   // Full: slab of chunk c at index c. Window: at c modulo the ring's length.
   std::vector<Buffer> slabs_;
-  // Window only: a copy of the chunks that hold the sinks, for when the ring has moved on.
+  // Window only: a copy of the sinks, in pages of their chunks, for when the ring has moved on. The
+  // other slots are never written.
   std::vector<Buffer> sink_slabs_;
   std::vector<KvPage> view_;
   int64_t size_ = 0;

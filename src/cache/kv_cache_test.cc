@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <random>
 
@@ -92,6 +93,37 @@ class Reference {
   KvCache* cache_;
   std::vector<std::vector<float>> rows_;
 };
+
+// Of an evicted chunk nothing but the sinks is left anywhere, masked or not.
+TEST(KvCacheTest, SinkPagesHoldTheSinksAlone) {
+  for (const int64_t sink : {int64_t{4}, int64_t{64}, int64_t{70}}) {
+    MemoryBudget budget;
+    KvPolicy policy = Window(sink, 80);
+    KvCache cache = KvCache::Create(kShape, policy, &budget).value();
+    Reference reference(&cache);
+    std::mt19937 random(3);
+    reference.Step(300, 300, &random);
+    for (int step = 0; step < 40; ++step) reference.Step(1, 1, &random);
+    int64_t pages_seen = 0;
+    for (const KvPage& page : cache.View(1, cache.size() - 1, 1)) {
+      if (page.first_position >= WindowBegin(policy, cache.size() - 1)) continue;
+      ++pages_seen;
+      const float* data = static_cast<const float*>(page.data);
+      for (int slot = 0; slot < kChunk; ++slot) {
+        const bool is_sink = page.first_position + slot < sink;
+        for (int h = 0; h < kShape.kv_heads; ++h) {
+          const float* k = data + int64_t{2} * h * kShape.head_dim * kChunk;
+          const float* v = k + kShape.head_dim * kChunk;
+          for (int d = 0; d < kShape.head_dim; ++d) {
+            EXPECT_EQ(std::isnan(k[d * kChunk + slot]), !is_sink) << slot;
+            EXPECT_EQ(std::isnan(v[slot * kShape.head_dim + d]), !is_sink) << slot;
+          }
+        }
+      }
+    }
+    EXPECT_EQ(pages_seen, SinkChunks(policy));
+  }
+}
 
 class KvCacheRandomTest : public testing::TestWithParam<KvPolicy> {};
 
