@@ -59,9 +59,11 @@ Result<std::unique_ptr<Restorer>> Engine::NewRestorer(MemoryBudget* budget) cons
 Status Engine::LoadRestorer(const std::string& model_dir, const std::string& dir) {
   KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(model_dir));
   KAKEYA_ASSIGN_OR_RETURN(const std::string fingerprint, Fingerprint(checkpoint));
+  const size_t before = budget_.used(MemoryTag::kWeights);
   KAKEYA_ASSIGN_OR_RETURN(RestorerModel restorer,
                           RestorerModel::Load(dir, *model_, fingerprint, &budget_, pool_.get()));
   restorer_ = std::make_shared<const RestorerModel>(std::move(restorer));
+  restorer_bytes_ = budget_.used(MemoryTag::kWeights) - before;
   return OkStatus();
 }
 

@@ -51,6 +51,8 @@ class Engine {
   Status CheckChat() const { return chat_status_; }
   // The trained restorer's parameters; null if none was asked for.
   const RestorerModel* restorer() const { return restorer_.get(); }
+  // Of the parameters above and what is computed from them once; 0 without.
+  size_t restorer_bytes() const { return restorer_bytes_; }
   // A restorer for one session. Errors: NotFound without restorer(), ResourceExhausted.
   Result<std::unique_ptr<Restorer>> NewRestorer(MemoryBudget* budget) const;
   // Token ids that end a text.
@@ -70,6 +72,7 @@ class Engine {
   std::unique_ptr<ThreadPool> pool_;
   std::optional<Model> model_;
   std::shared_ptr<const RestorerModel> restorer_;
+  size_t restorer_bytes_ = 0;
   std::optional<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> chat_template_;
   Status chat_status_;  // why there is no chat template

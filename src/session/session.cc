@@ -149,7 +149,8 @@ KvUsage Session::kv_usage() const {
   return {.resident_bytes = budget_->used(MemoryTag::kKv),
           .peak_bytes = budget_->peak(MemoryTag::kKv),
           .history_bytes = tokens_.capacity() * sizeof(int32_t) +
-                           (restoration_ ? restoration_->restorer->history_bytes() : 0)};
+                           (restoration_ ? restoration_->restorer->history_bytes() : 0),
+          .scratch_bytes = budget_->peak(MemoryTag::kScratch)};
 }
 
 RestoreUsage Session::restore_usage() const {

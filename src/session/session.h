@@ -82,6 +82,7 @@ struct KvUsage {
   size_t resident_bytes = 0;  // now
   size_t peak_bytes = 0;      // at most so far, including the block in flight
   size_t history_bytes = 0;   // what grows with the conversation: token ids, codes, summaries
+  size_t scratch_bytes = 0;   // at most so far: activations, the proposer's too; of fixed size
 };
 
 // What a session has restored so far, counted where the work is done.
