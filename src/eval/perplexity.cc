@@ -27,6 +27,10 @@ class Measurement {
     const int64_t context = options_.context;
     if (context < 2) return InvalidArgument("the context is {}, but must be at least 2", context);
     if (total < 2) return InvalidArgument("{} tokens are too few to measure anything", total);
+    // A session that can't be had shows before anything has been read.
+    for (const SessionOptions& session : options_.sessions) {
+      KAKEYA_RETURN_IF_ERROR(Session::Create(engine_, session).status());
+    }
     Perplexity out;
     out.rows.resize(options_.sessions.size());
     sums_.resize(options_.sessions.size());
@@ -76,6 +80,7 @@ class Measurement {
     const KvUsage usage = session.kv_usage();
     row->resident_bytes = std::max<uint64_t>(row->resident_bytes, usage.resident_bytes);
     row->history_bytes = std::max<uint64_t>(row->history_bytes, usage.history_bytes);
+    row->failed_pages += session.restore_usage().failed;
     row->seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return sum;
   }
@@ -125,7 +130,8 @@ class Measurement {
       const double apart = (sums_[s][w].nll - sums_[0][w].nll) / n - difference;
       variance += n / tokens * apart * apart;
     }
-    const double half = 1.96 * std::sqrt(variance / static_cast<double>(windows - 1));
+    const double half = StudentT975(static_cast<int64_t>(windows) - 1) *
+                        std::sqrt(variance / static_cast<double>(windows - 1));
     row->ratio_interval = {std::exp(difference - half), std::exp(difference + half)};
   }
 

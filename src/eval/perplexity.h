@@ -29,11 +29,12 @@ struct PerplexityRow {
   double nll = 0;         // mean negative log-likelihood of a token, in nats
   double perplexity = 0;  // exp(nll)
   double ratio = 1;       // to the first row's perplexity
-  // 95 % by the normal distribution of the windows' mean differences; nothing for the first row and
-  // for fewer than two windows.
+  // 95 % by Student's t distribution of the windows' mean differences; nothing for the first row
+  // and for fewer than two windows.
   std::optional<Interval> ratio_interval;
   uint64_t resident_bytes = 0;  // at most
   uint64_t history_bytes = 0;
+  int64_t failed_pages = 0;  // as RestoreUsage::failed, over all windows
   double seconds = 0;
 };
 

@@ -36,11 +36,15 @@ constexpr std::array<ArmInfo, kRecallArms> kInfo = {{
     {"only-needle", ArmRole::kReported, true,
      "Restored, but only the chunks that hold the needle may be chosen."},
     {"reinsert", ArmRole::kReported, false,
-     "No learning: the best chunks by BM25 over the token ids, as many as a query of `restored` "
-     "may "
-     "choose, are put back in front of the window as text and read with full K/V."},
+     "No learning, equal bytes: the best chunks by BM25 over the token ids are put back in front "
+     "of "
+     "the window as text and read with full K/V; as many as fit, with the ids of the whole text, "
+     "into "
+     "the K/V, restore buffer and history that `restored` holds at that length."},
     {"self", ArmRole::kReported, true,
-     "No learning: the verifier itself, run on each chunk and the one before it, is the restorer."},
+     "Nothing learned restores: the verifier itself, run on each chunk and the one before it, is "
+     "the "
+     "restorer. But its chunks are chosen by the trained selector."},
 }};
 
 const ArmInfo& InfoOf(RecallArm arm) { return kInfo[static_cast<size_t>(arm)]; }

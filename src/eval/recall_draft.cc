@@ -11,6 +11,8 @@ constexpr std::array kFactKeys = {KeyKind::kNoun, KeyKind::kNoun, KeyKind::kPers
 // More than a chunk of 64 lies between one needle and the next; two where there is room.
 constexpr int64_t kLeastGap = 66;
 constexpr int64_t kGoodGap = 130;
+// Beyond what a proposer of a few chunks' sight could carry over.
+constexpr int64_t kChainGap = 440;
 
 RecallStatement State(const char* frame, const std::string& key, const RecallValue& value) {
   return {Fill(frame, key, value.text), Fill(frame, key, value.edited), {}};
@@ -23,6 +25,7 @@ Result<RecallDraft> DraftFact(RecallWords* words, KeyKind kind, const RecallPhra
   KAKEYA_ASSIGN_OR_RETURN(*key, words->Key(kind));
   KAKEYA_ASSIGN_OR_RETURN(const RecallValue value, words->Value());
   RecallDraft draft;
+  draft.phrasing = phrasing.statement;
   draft.needles.push_back(State(phrasing.statement, *key, value));
   draft.questions.push_back({Fill(phrasing.question, *key), {value.text}, {value.edited}});
   return draft;
@@ -59,6 +62,7 @@ Result<RecallDraft> DraftOtherWords(RecallWords* words) {
   const std::vector<SynonymPair> pairs = words->Synonyms();
   KAKEYA_ASSIGN_OR_RETURN(const RecallValue value, words->Value());
   RecallDraft draft;
+  draft.phrasing = phrasings[0].statement;
   draft.needles.push_back(State(phrasings[0].statement, pairs[0].said, value));
   draft.questions.push_back(
       {Fill(phrasings[0].question, pairs[0].asked), {value.text}, {value.edited}});
@@ -74,6 +78,7 @@ Result<RecallDraft> DraftFourValues(RecallWords* words) {
   KAKEYA_ASSIGN_OR_RETURN(const std::string key,
                           words->Key(words->random().Pick<KeyKind>(kFactKeys)));
   RecallDraft draft;
+  draft.phrasing = phrasing.statement;
   draft.gap = kLeastGap;
   draft.best_gap = kGoodGap;
   draft.questions.push_back({Fill(phrasing.question, key), {}, {}});
@@ -103,8 +108,8 @@ Result<RecallDraft> DraftFourQuestions(RecallWords* words) {
 Result<RecallDraft> DraftChain(RecallWords* words) {
   const ChainPhrasing& phrasing = words->random().Pick(ChainPhrasings());
   RecallDraft draft;
-  draft.gap = kLeastGap;
-  draft.best_gap = 440;  // beyond what a proposer of a few chunks' sight could carry over
+  draft.phrasing = phrasing.first;
+  draft.gap = draft.best_gap = kChainGap;
   for (int i = 0; i < 3; ++i) {
     KAKEYA_ASSIGN_OR_RETURN(const std::string first, words->Key(KeyKind::kVariable));
     KAKEYA_ASSIGN_OR_RETURN(const std::string later, words->Key(KeyKind::kVariable));
@@ -125,7 +130,10 @@ Result<RecallDraft> DraftChain(RecallWords* words) {
 Result<RecallDraft> DraftJson(RecallWords* words) {
   const RecallPhrasing phrasing{"  \"{k}\": \"{v}\"", words->random().Pick(JsonQuestions())};
   std::string key;
-  return DraftFact(words, KeyKind::kIdentifier, phrasing, &key);
+  KAKEYA_ASSIGN_OR_RETURN(RecallDraft draft,
+                          DraftFact(words, KeyKind::kIdentifier, phrasing, &key));
+  draft.phrasing = phrasing.question;
+  return draft;
 }
 
 // Small talk stands between the pasted passages; without it they would be one.

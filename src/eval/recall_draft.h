@@ -64,6 +64,7 @@ struct RecallDraft {
   std::vector<RecallStatement> needles;  // in the order of the text
   std::vector<RecallStatement> others;   // scattered, in this order
   std::vector<RecallQuestion> questions;
+  std::string phrasing;  // the frame it was made of; empty where there are several
   int64_t gap = 0;       // tokens between one needle and the next, at least
   int64_t best_gap = 0;  // where the length allows it
 };

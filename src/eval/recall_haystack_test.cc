@@ -72,6 +72,12 @@ TEST(RecallHaystackTest, AModelWithoutTokenizerIsRefused) {
   EXPECT_EQ(RecallPromptMaker::Create(bare->get(), "text").status().code(), StatusCode::kNotFound);
 }
 
+TEST(RecallHaystackTest, ATextWithANulIsRefused) {
+  const Result<RecallPrompt> prompt = Make(std::string("Some text.\0More text.", 21));
+  EXPECT_EQ(prompt.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(prompt.status().message().find("NUL at byte 10"), std::string::npos);
+}
+
 TEST(RecallHaystackTest, AKeyOrValueOfTheHaystackIsNeverUsed) {
   const auto draw = [](const std::string& surroundings) {
     RecallRandom random(11);

@@ -11,7 +11,7 @@ namespace kakeya {
 namespace {
 
 constexpr const char* kName = "kakeya prove";
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr size_t kMaxBytes = size_t{1} << 30;
 
 Json HeaderOf(const Json& settings) {

@@ -1,12 +1,16 @@
 // The runs that are done, on disk: one JSON object a line, the first one says with which settings.
 // A run that was stopped goes on where it was.
 //
-//   {"journal":"kakeya prove","format":1,"settings":{...}}
+//   {"journal":"kakeya prove","format":2,"settings":{...}}
 //   {"task":"single","length":1024,"arm":"oracle","prompt":0,"right":true,...}
 //   ...
 //
 // A last line without its end (the process died while writing) is dropped and written again; any
 // other line that can't be read is an error.
+//
+// A run may be divided among processes and machines, each with a journal, some of the lengths,
+// tasks or arms, and the same settings: one of the journals with the others' lines after the first
+// behind its own is the journal of all.
 //
 // Thread safety: none. The file is locked: two processes can't write to one journal.
 #ifndef KAKEYA_EVAL_RECALL_JOURNAL_H_

@@ -25,12 +25,15 @@ RecallRecord Sample(int64_t prompt) {
   record.resident_bytes = 123456;
   record.peak_bytes = 234567;
   record.history_bytes = 3456;
-  record.restored_chunks = 70;
+  record.restored_pages = 70;
   record.restored_vectors = 8960;
   record.failed_pages = 1;
   record.coupon_layers = {2, 5};
   record.answers = {" 12345\xff \"quoted\"", ""};
   record.expected = {"12345"};
+  record.reinserted_chunks = 11;
+  record.phrasing = "Among the gate codes of {k} is {v}.";
+  record.machine = "Some Processor, 2 cores";
   return record;
 }
 
@@ -121,6 +124,24 @@ TEST_F(RecallJournalTest, NeverTouchesWhatIsNoJournal) {
     EXPECT_FALSE(journal.ok()) << text;
     EXPECT_EQ(Text(), text);
   }
+}
+
+TEST_F(RecallJournalTest, ShardsAreJoinedByTheirLines) {
+  std::string joined;
+  for (int64_t shard = 0; shard < 3; ++shard) {
+    std::filesystem::remove(path_);
+    {
+      Result<RecallJournal> journal = RecallJournal::Open(path_, settings_);
+      ASSERT_TRUE(journal.ok());
+      ASSERT_TRUE(journal->Add(Sample(shard)).ok());
+    }
+    const std::string text = Text();
+    joined += shard == 0 ? text : text.substr(text.find('\n') + 1);
+  }
+  Write(joined);
+  const Result<RecallJournal> journal = RecallJournal::Open(path_, settings_);
+  ASSERT_TRUE(journal.ok()) << journal.status().message();
+  EXPECT_EQ(journal->records().size(), 3u);
 }
 
 TEST_F(RecallJournalTest, NamesTheLineThatIsBroken) {

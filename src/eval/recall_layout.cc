@@ -54,10 +54,12 @@ class Layout {
   Status AddCounterfactual(const ComposedPrompt& composed);
   Status AddTurns();
   Status NoRoom() const {
+    const std::string gap =
+        draft_.gap > 0 ? fmt::format(", and {} from one needle to the next", draft_.gap) : "";
     return InvalidArgument(
         "a prompt of {} tokens leaves no room for {}: question, needles and what stands with them "
-        "take {}, and {} have to lie between",
-        spec_.length, NameOf(spec_.task), overhead_, spec_.min_distance);
+        "take {}, and {} have to lie between{}",
+        spec_.length, NameOf(spec_.task), overhead_, spec_.min_distance, gap);
   }
   size_t Cut(int64_t lowest, int64_t wanted, int64_t highest) const {
     const auto offset = [&](int64_t token) {
@@ -199,6 +201,7 @@ Status Layout::AddTurns() {
     prompt_.turns[i].expected = question.expected;
     prompt_.turns[i].edited_expected = question.edited_expected;
   }
+  prompt_.phrasing = draft_.phrasing;
   prompt_.depth =
       static_cast<double>(prompt_.needles[0].begin) / static_cast<double>(prompt_.context.size());
   return OkStatus();

@@ -1,8 +1,12 @@
-// What prompts are made of: keys and phrasings that no training data of this repository contains.
+// What prompts are made of, and how far training doesn't know it.
 //
-// Keys: training rejects every key whose hash IsHeldOutKey accepts, and here only those are made.
-// Phrasings: the held-out families of training/templates.py, the held-out patterns of
-// training/lexicon.py, and wordings of our own where training holds out none.
+// Keys: here only those are made whose hash IsHeldOutKey accepts. Training's keys are the others, but
+// for the variables of its chains, whose names it draws from all.
+// Phrasings: none stands word for word in training's sources but in its lists of held-out ones. Three
+// facts differ from its frames by their attribute alone (which it holds out, too): the magic number
+// and the access code in statement and question, the vault number in the question; so does the first
+// of the four-values frames. Synonym pairs are training's own, in both directions: knowing that a
+// physician is a doctor is not what is measured.
 #ifndef KAKEYA_EVAL_RECALL_LEXICON_H_
 #define KAKEYA_EVAL_RECALL_LEXICON_H_
 

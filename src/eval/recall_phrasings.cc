@@ -36,6 +36,7 @@ constexpr RecallPhrasing kFourValues[] = {
 };
 constexpr ChainPhrasing kChains[] = {
     {"auto {k} = {v};", "auto {k} = {v};", "What value has {k}?"},
+    {"static long {k} = {v};", "static long {k} = {v};", "What value has the variable {k}?"},
     {"Now {k} = {v}.", "Now {k} = {v}.", "Which value does the variable {k} contain?"},
     {"The variable {k} starts as {v}.", "The variable {k} becomes equal to {v}.",
      "What value has the variable {k}?"},

@@ -51,12 +51,15 @@ std::string RecallChart(const RecallReport& report, RecallTask task, const char*
 }
 
 std::string DepthMap(const RecallReport& report, RecallTask task, RecallArm arm) {
-  HeatMap map{.title = fmt::format("{} by depth of the needle and length", NameOf(arm)),
-              .row_label = "depth of the needle, from the beginning",
-              .column_label = "tokens of the prompt",
-              .rows = {},
-              .columns = {},
-              .cells = {}};
+  HeatMap map{
+      .title = fmt::format("{} by depth of the needle and length: recall from 0 (pale) to 1 "
+                           "(full colour), - where nothing was asked",
+                           NameOf(arm)),
+      .row_label = "depth of the needle, from the beginning",
+      .column_label = "tokens of the prompt",
+      .rows = {},
+      .columns = {},
+      .cells = {}};
   for (int bin = 0; bin < kDepthBins; ++bin) {
     map.rows.push_back(
         fmt::format("{} to {} %", bin * 100 / kDepthBins, (bin + 1) * 100 / kDepthBins));
@@ -112,6 +115,8 @@ std::string BytesChart(const RecallReport& report) {
            of_rows(RecallArm::kRestored, &RecallRow::resident_bytes));
   AddBytes(&chart.series, "restored: history", "history",
            of_rows(RecallArm::kRestored, &RecallRow::history_bytes));
+  AddBytes(&chart.series, "restored: both", "held",
+           of_rows(RecallArm::kRestored, &RecallRow::held_bytes));
   AddBytes(&chart.series, "window: K/V", "window",
            of_rows(RecallArm::kWindow, &RecallRow::resident_bytes));
   double low = 1e300;

@@ -84,6 +84,9 @@ Result<RecallPromptMaker> RecallPromptMaker::Create(const Engine* engine, std::s
   if (const size_t at = FindInvalidUtf8(haystack); at != haystack.size()) {
     return InvalidArgument("the haystack is not UTF-8 at byte {}", at);
   }
+  if (const size_t nul = haystack.find('\0'); nul != std::string::npos) {
+    return InvalidArgument("the haystack holds a NUL at byte {}: it is no text", nul);
+  }
   return RecallPromptMaker(engine, std::move(haystack));
 }
 

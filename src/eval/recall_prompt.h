@@ -1,8 +1,8 @@
 // One question whose answer lies far back: what `prove` asks, as token ids, with everything that
 // its arms need to know about it.
 //
-// The phrasings, attributes and keys here are not those of any training data of this repository
-// (training/templates.py holds them out): what is measured is memory, not a learned pattern.
+// Keys and phrasings are held out of the training data of this repository as far as
+// recall_lexicon.h says.
 #ifndef KAKEYA_EVAL_RECALL_PROMPT_H_
 #define KAKEYA_EVAL_RECALL_PROMPT_H_
 
@@ -22,7 +22,7 @@ enum class RecallTask {
   kOtherWords,     // asked for in words that share none with the needle
   kFourValues,     // four values of one key, wanted all
   kFourQuestions,  // four needles, asked for one after another
-  kChain,          // a variable followed over two assignments, more than 400 tokens apart
+  kChain,          // a variable followed over two assignments, 440 tokens apart or more
   kJson,           // a value in a long JSON object of pairs
   kChat,           // a fact told early in a long chat
 };
@@ -55,6 +55,8 @@ struct RecallPrompt {
   // The context with the values in the needles edited and nothing else; of the same length. Empty:
   // this task has no counterfactual.
   std::vector<int32_t> edited_context;
+  // The frame that its needle or question was made of; empty where there are several.
+  std::string phrasing;
   double depth = 0;  // where the first needle begins: 0 begin, 1 end
 };
 

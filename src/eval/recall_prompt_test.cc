@@ -209,6 +209,23 @@ TEST_P(RecallPromptTest, NoRoomIsAnError) {
             StatusCode::kInvalidArgument);
 }
 
+TEST(RecallPromptTaskTest, AChainIsRefusedWhereItsGapDoesNotFit) {
+  const Result<RecallPrompt> prompt =
+      Make({.task = RecallTask::kChain, .length = 600, .min_distance = 128}, Sentences(100));
+  EXPECT_EQ(prompt.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(prompt.status().message().find("440 from one needle to the next"), std::string::npos)
+      << prompt.status().message();
+}
+
+TEST(RecallPromptTaskTest, APromptNamesThePhrasingOfItsNeedle) {
+  const Result<RecallPrompt> chain = Make({.task = RecallTask::kChain}, Sentences(300));
+  ASSERT_TRUE(chain.ok()) << chain.status().message();
+  EXPECT_NE(chain->phrasing.find("{v}"), std::string::npos) << chain->phrasing;
+  const Result<RecallPrompt> four = Make({.task = RecallTask::kFourQuestions}, Sentences(300));
+  ASSERT_TRUE(four.ok());
+  EXPECT_EQ(four->phrasing, "");
+}
+
 INSTANTIATE_TEST_SUITE_P(Tasks, RecallPromptTest, testing::ValuesIn(kTasks), [](const auto& info) {
   std::string name = NameOf(info.param);
   std::erase(name, '-');

@@ -34,6 +34,11 @@ Status Read(const Json& json, const char* key, double* out) {
   return OkStatus();
 }
 
+Status Read(const Json& json, const char* key, std::string* out) {
+  KAKEYA_ASSIGN_OR_RETURN(*out, GetString(json, key));
+  return OkStatus();
+}
+
 Status Read(const Json& json, const char* key, std::vector<std::string>* out) {
   KAKEYA_ASSIGN_OR_RETURN(const Json* const list, FindArray(json, key));
   if (list == nullptr) return Corrupt("'{}' is missing", key);
@@ -80,12 +85,15 @@ Json ToJson(const RecallRecord& record) {
           {"resident_bytes", record.resident_bytes},
           {"peak_bytes", record.peak_bytes},
           {"history_bytes", record.history_bytes},
-          {"restored_chunks", record.restored_chunks},
+          {"restored_pages", record.restored_pages},
           {"restored_vectors", record.restored_vectors},
           {"failed_pages", record.failed_pages},
+          {"reinserted_chunks", record.reinserted_chunks},
           {"coupon_layers", record.coupon_layers},
           {"answers", record.answers},
-          {"expected", record.expected}};
+          {"expected", record.expected},
+          {"phrasing", record.phrasing},
+          {"machine", record.machine}};
 }
 
 Result<RecallRecord> RecordFromJson(const Json& json) {
@@ -108,12 +116,15 @@ Result<RecallRecord> RecordFromJson(const Json& json) {
   KAKEYA_RETURN_IF_ERROR(Read(json, "resident_bytes", &record.resident_bytes));
   KAKEYA_RETURN_IF_ERROR(Read(json, "peak_bytes", &record.peak_bytes));
   KAKEYA_RETURN_IF_ERROR(Read(json, "history_bytes", &record.history_bytes));
-  KAKEYA_RETURN_IF_ERROR(Read(json, "restored_chunks", &record.restored_chunks));
+  KAKEYA_RETURN_IF_ERROR(Read(json, "restored_pages", &record.restored_pages));
   KAKEYA_RETURN_IF_ERROR(Read(json, "restored_vectors", &record.restored_vectors));
   KAKEYA_RETURN_IF_ERROR(Read(json, "failed_pages", &record.failed_pages));
+  KAKEYA_RETURN_IF_ERROR(Read(json, "reinserted_chunks", &record.reinserted_chunks));
   KAKEYA_RETURN_IF_ERROR(Read(json, "coupon_layers", &record.coupon_layers));
   KAKEYA_RETURN_IF_ERROR(Read(json, "answers", &record.answers));
   KAKEYA_RETURN_IF_ERROR(Read(json, "expected", &record.expected));
+  KAKEYA_RETURN_IF_ERROR(Read(json, "phrasing", &record.phrasing));
+  KAKEYA_RETURN_IF_ERROR(Read(json, "machine", &record.machine));
   return record;
 }
 

@@ -44,12 +44,15 @@ struct RecallRecord {
   uint64_t resident_bytes = 0;
   uint64_t peak_bytes = 0;
   uint64_t history_bytes = 0;
-  int64_t restored_chunks = 0;
+  int64_t restored_pages = 0;  // one chunk in one layer and KV head each
   int64_t restored_vectors = 0;
   int64_t failed_pages = 0;
+  int64_t reinserted_chunks = 0;     // that kReinsert might put back
   std::vector<int> coupon_layers;    // layers that kept what the policy evicts
   std::vector<std::string> answers;  // one per turn
   std::vector<std::string> expected;
+  std::string phrasing;  // RecallPrompt::phrasing
+  std::string machine;   // that it ran on
 
   bool operator==(const RecallRecord&) const = default;
 };

@@ -16,6 +16,7 @@ RecallReport MakeReport(const Engine& engine, const RecallOptions& options,
   report.rows = RowsOf(outcome.records, report.reach);
   report.skipped = outcome.skipped;
   report.full_kv = outcome.full_kv;
+  report.machines = MachinesOf(outcome.records);
   report.coupon_layers = CouponLayersOf(outcome.records);
   std::set<int64_t> without_oracle;
   for (const SkippedArm& skipped : outcome.skipped) {
@@ -36,6 +37,14 @@ std::string BytesText(double bytes) {
   }
   const bool whole = unit == 0 || bytes >= 99.95 || std::abs(bytes - std::round(bytes)) < 1e-6;
   return fmt::format("{:.{}f} {}", bytes, whole ? 0 : 1, kUnits[unit]);
+}
+
+std::string MachinesText(const RecallReport& report) {
+  std::string out;
+  for (const auto& [machine, runs] : report.machines) {
+    out += fmt::format("{}{} ({} runs)", out.empty() ? "" : ", ", machine, runs);
+  }
+  return out;
 }
 
 std::string ChunksText(int64_t chunks) {

@@ -17,12 +17,15 @@ namespace kakeya {
 
 // What a reader needs to make the report again.
 struct RecallSource {
-  std::string version;   // of the engine
-  std::string command;   // as it was typed
-  std::string model;     // folder, as given
-  std::string restorer;  // folder; empty: none
-  std::string haystack;  // file, or what the built-in text is
-  std::string kv_type;   // as given
+  std::string version;          // of the engine
+  std::string build;            // of the program
+  std::string command;          // as it was typed, paths cut to their last parts
+  std::string model;            // folder
+  std::string restorer;         // folder; empty: none
+  std::string haystack;         // file, or what the built-in text is
+  std::string kv_type;          // as given
+  uint64_t restore_buffer = 0;  // bytes
+  int threads = 0;
 };
 
 struct RecallReport {
@@ -33,12 +36,17 @@ struct RecallReport {
   std::vector<RecallRow> rows;
   std::vector<SkippedArm> skipped;
   std::map<int64_t, FullKvBytes> full_kv;
+  std::map<std::string, int64_t> machines;  // number of runs on each
   std::vector<int> coupon_layers;
   RecallVerdict verdict;
 };
 
 RecallReport MakeReport(const Engine& engine, const RecallOptions& options,
                         const RecallOutcome& outcome, RecallSource source);
+
+inline constexpr const char* kMachinesDiffer =
+    "the runs of this report were made on different machines: times of different rows may not be "
+    "compared";
 
 // Tasks by lengths by arms with intervals, then the verdict with its reasons.
 std::string ReportAsText(const RecallReport& report);
@@ -49,6 +57,8 @@ std::string ReportAsHtml(const RecallReport& report);
 
 // 1536 -> "1.5 kB"; for people.
 std::string BytesText(double bytes);
+// "NAME (N runs), ...".
+std::string MachinesText(const RecallReport& report);
 // Number of chunks that may be chosen: "8", "all".
 std::string ChunksText(int64_t chunks);
 

@@ -30,6 +30,7 @@ std::string TableRow(const RecallRow& row) {
          Cell(fmt::format("{:.3f} to {:.3f}", interval.low, interval.high)) + Cell(paired) +
          Cell(beyond) + Cell(BytesText(static_cast<double>(row.resident_bytes))) +
          Cell(BytesText(static_cast<double>(row.history_bytes))) +
+         Cell(BytesText(static_cast<double>(row.held_bytes))) +
          Cell(std::to_string(row.restored_vectors)) +
          Cell(fmt::format("{:.3f}", row.prefill_ms_per_token)) +
          Cell(fmt::format("{:.2f}", row.decode_ms_per_token)) + "</tr>\n";
@@ -39,19 +40,25 @@ std::string Table(const RecallReport& report, RecallTask task, int64_t length) {
   std::string out = fmt::format("<h3>{} at {} tokens</h3>\n", NameOf(task), length);
   const auto full = report.full_kv.find(length);
   if (full != report.full_kv.end() && full->second.bytes > 0) {
-    out += fmt::format("<p class=\"dim\">Full K/V: {} ({}).</p>\n",
+    out += fmt::format("<p class=\"dim\">Full K/V: {} at most ({}).</p>\n",
                        BytesText(static_cast<double>(full->second.bytes)),
                        EscapeHtml(full->second.source));
   }
   out +=
       "<div class=\"scroll\"><table><tr><th>arm</th><th>n</th><th>recall</th><th>95 % "
       "interval</th><th>minus oracle, paired</th><th>beyond reach</th><th>K/V resident</th>"
-      "<th>history</th><th>vectors restored</th><th>ms/token, prefill</th><th>ms/token, "
+      "<th>history</th><th>both</th><th>vectors restored</th><th>ms/token, "
+      "prefill</th><th>ms/token, "
       "decode</th></tr>\n";
   for (const RecallRow& row : report.rows) {
     if (row.task == task && row.length == length) out += TableRow(row);
   }
   out += "</table></div>\n";
+  for (const RecallRow& row : report.rows) {
+    if (row.task != task || row.length != length || row.failed_pages == 0) continue;
+    out += fmt::format("<p>{}: the restorer gave no numbers for {} pages.</p>\n", NameOf(row.arm),
+                       row.failed_pages);
+  }
   for (const SkippedArm& skipped : report.skipped) {
     if (skipped.task != task || skipped.length != length) continue;
     out += fmt::format("<p class=\"dim\">{} was skipped: {}.</p>\n", NameOf(skipped.arm),
@@ -62,12 +69,14 @@ std::string Table(const RecallReport& report, RecallTask task, int64_t length) {
 
 std::string VerdictBox(const RecallReport& report) {
   const RecallVerdict& verdict = report.verdict;
-  std::string out =
-      fmt::format("<div class=\"verdict {0}\"><b>The claim {1}.</b>", NameOf(verdict.verdict),
-                  verdict.verdict == Verdict::kInvalid ? "can't be judged: this run is invalid"
-                                                       : NameOf(verdict.verdict));
+  std::string claim = fmt::format("The claim {}.", NameOf(verdict.verdict));
+  if (verdict.verdict == Verdict::kInvalid)
+    claim = "The claim can't be judged: this run is invalid.";
+  if (!verdict.judged) claim = "Not judged: not all that the claim needs was run.";
+  std::string out = fmt::format("<div class=\"verdict {}\"><b>{}</b>",
+                                verdict.judged ? NameOf(verdict.verdict) : "open", claim);
   for (const LengthVerdict& judged : verdict.by_length) {
-    out += fmt::format(" {}: {}.", judged.length, NameOf(judged.verdict));
+    out += fmt::format(" {}: {}.", judged.length, Heading(judged));
   }
   if (!verdict.reasons.empty()) {
     out += "<ul>";
@@ -121,18 +130,24 @@ std::string Arms() {
 std::string Provenance(const RecallReport& report) {
   const RecallSource& source = report.source;
   return fmt::format(
-      "<h2>How this was made</h2>\n<pre>{}</pre>\n<p class=\"dim\">kakeya {}; model {}; restorer "
-      "{}; "
-      "text: {}; seed {}; {} prompts per task and length; element type of the cache: {}. "
+      "<h2>How this was made</h2>\n<pre>{}</pre>\n<p class=\"dim\">kakeya {}, build {}; model {}; "
+      "restorer {}; "
+      "text: {}; seed {}; {} prompts per task and length; element type of the cache: {}; "
+      "restore buffer: {} bytes; prompts read by {} tokens; {} threads. Measured on: {}.{} "
       "Intervals: "
       "Wilson score, 95 %; paired differences: {}. K/V bytes are what the session's allocator "
       "held, "
       "with the restore buffer, at most over the prompts; history is what grows with the text "
       "(token "
-      "ids, codes, summaries).</p>\n",
-      EscapeHtml(source.command), EscapeHtml(source.version), EscapeHtml(source.model),
-      source.restorer.empty() ? "none" : EscapeHtml(source.restorer), EscapeHtml(source.haystack),
-      report.options.seed, report.options.n, EscapeHtml(source.kv_type), kPairedMethod);
+      "ids, codes, summaries), both their sum; full K/V is the most that the prompts of a length "
+      "take.</p>\n",
+      EscapeHtml(source.command), EscapeHtml(source.version), EscapeHtml(source.build),
+      EscapeHtml(source.model), source.restorer.empty() ? "none" : EscapeHtml(source.restorer),
+      EscapeHtml(source.haystack), report.options.seed, report.options.n,
+      EscapeHtml(source.kv_type), source.restore_buffer, report.options.session.prefill_block,
+      source.threads, EscapeHtml(MachinesText(report)),
+      report.machines.size() > 1 ? fmt::format(" <b>Note: {}.</b>", kMachinesDiffer) : "",
+      kPairedMethod);
 }
 
 }  // namespace

@@ -24,6 +24,16 @@ Json DepthsOf(const RecallRow& row) {
   return bins;
 }
 
+Json PhrasingsOf(const RecallRow& row) {
+  Json phrasings = Json::array();
+  for (const auto& [phrasing, count] : row.by_phrasing) {
+    Json entry = {{"phrasing", phrasing}};
+    entry.update(ToJson(count));
+    phrasings.push_back(std::move(entry));
+  }
+  return phrasings;
+}
+
 Json PairedOf(const RecallRow& row) {
   if (!row.pairs) return nullptr;
   const PairedDifference difference = DifferenceOf(*row.pairs);
@@ -41,15 +51,18 @@ Json ToJson(const RecallRow& row, const FullKvBytes* full) {
   json.update(Json{
       {"kv_resident_bytes", row.resident_bytes},
       {"history_bytes", row.history_bytes},
+      {"held_bytes", row.held_bytes},
       {"restored_vectors", row.restored_vectors},
-      {"restored_chunks", row.restored_chunks},
+      {"restored_pages", row.restored_pages},
       {"failed_pages", row.failed_pages},
+      {"reinserted_chunks", row.reinserted_chunks},
       {"kv_peak_bytes", row.peak_bytes},
       {"kv_full_bytes", full != nullptr && full->bytes > 0 ? Json(full->bytes) : Json(nullptr)},
       {"prompt_tokens", row.mean_prompt_tokens},
       {"prefill_ms_per_token", row.prefill_ms_per_token},
       {"decode_ms_per_token", row.decode_ms_per_token},
       {"by_depth", DepthsOf(row)},
+      {"by_phrasing", PhrasingsOf(row)},
       {"beyond_reach", ToJson(row.beyond_reach)},
       {"within_reach", ToJson(row.within_reach)},
       {"paired_to_oracle", PairedOf(row)}});
@@ -64,8 +77,13 @@ Json SettingsOf(const RecallReport& report) {
   for (const RecallTask task : options.tasks) tasks.push_back(NameOf(task));
   Json arms = Json::array();
   for (const RecallArm arm : options.arms) arms.push_back(NameOf(arm));
+  Json machines = Json::array();
+  for (const auto& [machine, runs] : report.machines) {
+    machines.push_back({{"name", machine}, {"runs", runs}});
+  }
   const bool all = session.restore.chunks == kAllChunks;
   return {{"version", source.version},
+          {"build", source.build},
           {"command", source.command},
           {"model", source.model},
           {"restorer", source.restorer.empty() ? Json(nullptr) : Json(source.restorer)},
@@ -79,6 +97,10 @@ Json SettingsOf(const RecallReport& report) {
           {"window", session.kv.window},
           {"kv_type", source.kv_type},
           {"restore_chunks", all ? Json("all") : Json(session.restore.chunks)},
+          {"restore_buffer", source.restore_buffer},
+          {"prefill_chunk", session.prefill_block},
+          {"threads", source.threads},
+          {"machines", machines},
           {"min_distance_tokens", session.kv.window + kChunk},
           {"max_position_embeddings", report.max_positions},
           {"interval_method", "Wilson score, 95 %"},
@@ -100,6 +122,7 @@ Json ReportAsJson(const RecallReport& report) {
     lengths.push_back(
         {{"length", judged.length},
          {"verdict", NameOf(judged.verdict)},
+         {"judged", judged.judged},
          {"reasons", judged.reasons},
          {"kv_full_bytes", known ? Json(full->second.bytes) : Json(nullptr)},
          {"kv_full_source", full == report.full_kv.end() ? "" : full->second.source}});
@@ -112,6 +135,7 @@ Json ReportAsJson(const RecallReport& report) {
                        {"reason", arm.reason}});
   }
   return {{"verdict", NameOf(report.verdict.verdict)},
+          {"judged", report.verdict.judged},
           {"reasons", report.verdict.reasons},
           {"coupon_layers", report.coupon_layers},
           {"window_reach_tokens", report.reach},

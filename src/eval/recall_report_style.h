@@ -9,12 +9,12 @@ inline constexpr const char* kReportStyle = R"css(
 --good:#1a7f37;--bad:#b42318;--odd:#9a6700;--heat:#0b62c4;--on-heat:#fff;
 --c-oracle:#1b1f24;--c-restored:#0b62c4;--c-counterfactual:#8250df;--c-only-needle:#0f8a7e;
 --c-reinsert:#b35900;--c-self:#bf3989;--c-window:#59636e;--c-foreign:#b42318;--c-untrained:#b35900;
---c-shuffled:#8250df;--c-without-needle:#0f8a7e;--c-full:#1b1f24;--c-history:#0f8a7e}
+--c-shuffled:#8250df;--c-without-needle:#0f8a7e;--c-full:#1b1f24;--c-history:#0f8a7e;--c-held:#8250df}
 @media(prefers-color-scheme:dark){:root{--bg:#14171a;--fg:#e6e9ec;--dim:#9aa4ae;--line:#343a41;
 --soft:#1d2125;--good:#57c774;--bad:#ff8b80;--odd:#e3b341;--heat:#4c9aff;--on-heat:#0b0d0f;
 --c-oracle:#e6e9ec;--c-restored:#4c9aff;--c-counterfactual:#b392f0;--c-only-needle:#4fd1c1;
 --c-reinsert:#f0a35e;--c-self:#f778ba;--c-window:#9aa4ae;--c-foreign:#ff8b80;--c-untrained:#f0a35e;
---c-shuffled:#b392f0;--c-without-needle:#4fd1c1;--c-full:#e6e9ec;--c-history:#4fd1c1}}
+--c-shuffled:#b392f0;--c-without-needle:#4fd1c1;--c-full:#e6e9ec;--c-history:#4fd1c1;--c-held:#b392f0}}
 *{box-sizing:border-box}
 body{margin:0 auto;padding:24px 20px 64px;max-width:1160px;background:var(--bg);color:var(--fg);
 font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -37,10 +37,11 @@ stroke-width:1}.whisker{stroke-width:1.5;opacity:.65}
 .counterfactual{--c:var(--c-counterfactual)}.only-needle{--c:var(--c-only-needle)}
 .reinsert{--c:var(--c-reinsert)}.self{--c:var(--c-self)}.window{--c:var(--c-window)}
 .foreign{--c:var(--c-foreign)}.untrained{--c:var(--c-untrained)}.shuffled{--c:var(--c-shuffled)}
-.without-needle{--c:var(--c-without-needle)}.full{--c:var(--c-full)}.history{--c:var(--c-history)}
+.without-needle{--c:var(--c-without-needle)}.full{--c:var(--c-full)}.history{--c:var(--c-history)}.held{--c:var(--c-held)}
 .counterfactual polyline,.foreign polyline,.history polyline{stroke-dasharray:7 3}
 .reinsert polyline,.shuffled polyline{stroke-dasharray:2 3}
 .self polyline,.without-needle polyline{stroke-dasharray:9 3 2 3}
+.window polyline{stroke-dasharray:12 4}.held polyline{stroke-dasharray:9 3 2 3}
 .only-needle polyline,.untrained polyline{stroke-dasharray:4 4}
 .heat{fill:var(--heat)}.nothing{fill:var(--soft)}svg .cell{fill:var(--fg)}
 svg .cell.strong{fill:var(--on-heat)}

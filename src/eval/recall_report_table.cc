@@ -26,9 +26,10 @@ std::string RowLine(const RecallRow& row) {
   const std::string beyond =
       row.beyond_reach.n == 0 ? std::string("-")
                               : fmt::format("{} of {}", row.beyond_reach.hits, row.beyond_reach.n);
-  line += fmt::format("  {:>12} {:>9} {:>9} {:>9.3f} {:>8.2f}\n", beyond,
+  line += fmt::format("  {:>12} {:>9} {:>9} {:>9} {:>9.3f} {:>8.2f}\n", beyond,
                       BytesText(static_cast<double>(row.resident_bytes)),
-                      BytesText(static_cast<double>(row.history_bytes)), row.prefill_ms_per_token,
+                      BytesText(static_cast<double>(row.history_bytes)),
+                      BytesText(static_cast<double>(row.held_bytes)), row.prefill_ms_per_token,
                       row.decode_ms_per_token);
   return line;
 }
@@ -41,11 +42,17 @@ std::string TaskTable(const RecallReport& report, RecallTask task, int64_t lengt
   if (known) {
     out += fmt::format(" (full K/V: {})", BytesText(static_cast<double>(full->second.bytes)));
   }
-  out += fmt::format("\n  {:<{}} {:>5} {:>6}  {:<14}  {:<25}  {:>12} {:>9} {:>9} {:>9} {:>8}\n",
-                     "arm", kArmWidth, "n", "recall", "95 % interval", "minus oracle, paired",
-                     "beyond reach", "K/V", "history", "ms/prefill", "ms/token");
+  out +=
+      fmt::format("\n  {:<{}} {:>5} {:>6}  {:<14}  {:<25}  {:>12} {:>9} {:>9} {:>9} {:>9} {:>8}\n",
+                  "arm", kArmWidth, "n", "recall", "95 % interval", "minus oracle, paired",
+                  "beyond reach", "K/V", "history", "both", "ms/prefill", "ms/token");
   for (const RecallRow& row : report.rows) {
-    if (row.task == task && row.length == length) out += RowLine(row);
+    if (row.task != task || row.length != length) continue;
+    out += RowLine(row);
+    if (row.failed_pages > 0) {
+      out += fmt::format("  {:<{}} the restorer gave no numbers for {} pages\n", "", kArmWidth,
+                         row.failed_pages);
+    }
   }
   for (const SkippedArm& skipped : report.skipped) {
     if (skipped.task == task && skipped.length == length) {
@@ -66,11 +73,14 @@ std::string ReportAsText(const RecallReport& report) {
       "beyond reach: of the prompts whose needle is more than {} tokens back, farther than the "
       "windows of all layers reach\n",
       report.reach);
+  out += "K/V (with the restore buffer), history, both, full K/V: at most over the prompts\n";
+  out += fmt::format("measured on: {}\n", MachinesText(report));
+  if (report.machines.size() > 1) out += fmt::format("{}\n", kMachinesDiffer);
   std::string held;
   for (const LengthVerdict& judged : report.verdict.by_length) {
-    held += fmt::format("{}{} {}", held.empty() ? "" : ", ", judged.length, NameOf(judged.verdict));
+    held += fmt::format("{}{} {}", held.empty() ? "" : ", ", judged.length, Heading(judged));
   }
-  out += fmt::format("verdict: {} ({})\n", NameOf(report.verdict.verdict), held);
+  out += fmt::format("verdict: {} ({})\n", Heading(report.verdict), held);
   for (const std::string& reason : report.verdict.reasons) {
     out += fmt::format("  {}\n", reason);
   }

@@ -13,11 +13,14 @@ namespace {
 RecallReport Sample() {
   RecallReport report;
   report.source = {.version = "1.2.3",
+                   .build = "0123abcd",
                    .command = "kakeya prove -m 'a <b> & \"c\"'",
                    .model = "models/<demo>",
                    .restorer = "models/demo/restorer",
                    .haystack = "it's <text>",
-                   .kv_type = "auto"};
+                   .kv_type = "auto",
+                   .restore_buffer = 7864320,
+                   .threads = 2};
   report.options.tasks = {RecallTask::kSingle, RecallTask::kJson};
   report.options.lengths = {1024, 4096};
   report.options.n = 40;
@@ -40,12 +43,15 @@ RecallReport Sample() {
           record.resident_bytes = static_cast<uint64_t>(1000 * length + i);
           record.history_bytes = static_cast<uint64_t>(80 * length);
           record.restored_vectors = Restores(arm) ? 100 : 0;
+          record.phrasing = i % 2 == 0 ? "an <even> one" : "an odd one";
+          record.machine = "A & B, 2 cores";
           records.push_back(record);
         }
       }
     }
   }
   report.rows = RowsOf(records, report.reach);
+  report.machines = MachinesOf(records);
   report.skipped = {{RecallTask::kJson, 4096, RecallArm::kCounterfactual, "a <reason>"}};
   report.full_kv = {{1024, {5'000'000, "oracle"}}, {4096, {20'000'000, "allocated"}}};
   report.verdict = Judge(report.rows, report.options.lengths, {}, report.coupon_layers);
@@ -111,6 +117,39 @@ TEST(RecallReportJsonTest, NamesEverySettingAndEveryReason) {
   EXPECT_EQ(json["settings"]["arms"].size(), static_cast<size_t>(kRecallArms));
   EXPECT_EQ(json["skipped"][0]["reason"], "a <reason>");
   EXPECT_EQ(json["lengths"][1]["kv_full_source"], "allocated");
+}
+
+TEST(RecallReportJsonTest, SaysWhatRanWhereAndByWhichPhrasing) {
+  RecallReport report = Sample();
+  const Json json = ReportAsJson(report);
+  const Json& settings = json["settings"];
+  EXPECT_EQ(settings["build"], "0123abcd");
+  EXPECT_EQ(settings["restore_buffer"], 7864320);
+  EXPECT_EQ(settings["prefill_chunk"], 512);
+  EXPECT_EQ(settings["threads"], 2);
+  ASSERT_EQ(settings["machines"].size(), 1u);
+  EXPECT_EQ(settings["machines"][0], Json({{"name", "A & B, 2 cores"}, {"runs", 1760}}));
+  const Json& phrasings = json["rows"][1]["by_phrasing"];
+  ASSERT_EQ(phrasings.size(), 2u);
+  EXPECT_EQ(phrasings[0]["phrasing"], "an <even> one");
+  EXPECT_EQ(phrasings[0]["n"], 20);
+  EXPECT_EQ(phrasings[0]["recall"], 0.95);
+  EXPECT_EQ(phrasings[1]["recall"], 1);
+  EXPECT_EQ(json["rows"][1]["held_bytes"], 1024 * 1080 + 39);
+  EXPECT_EQ(ReportAsText(report).find(kMachinesDiffer), std::string::npos);
+  report.machines["Another, 8 cores"] = 3;
+  EXPECT_NE(ReportAsText(report).find("Another, 8 cores (3 runs)"), std::string::npos);
+  EXPECT_NE(ReportAsText(report).find(kMachinesDiffer), std::string::npos);
+  EXPECT_NE(ReportAsHtml(report).find(kMachinesDiffer), std::string::npos);
+}
+
+TEST(RecallReportTest, SaysHowManyPagesFailedWhereSomeDid) {
+  RecallReport report = Sample();
+  EXPECT_EQ(ReportAsText(report).find("gave no numbers"), std::string::npos);
+  EXPECT_EQ(ReportAsHtml(report).find("gave no numbers"), std::string::npos);
+  report.rows[1].failed_pages = 17;
+  EXPECT_NE(ReportAsText(report).find("gave no numbers for 17 pages"), std::string::npos);
+  EXPECT_NE(ReportAsHtml(report).find("gave no numbers for 17 pages"), std::string::npos);
 }
 
 TEST(RecallReportTextTest, EndsWithTheVerdict) {
@@ -190,6 +229,10 @@ TEST(RecallReportHtmlTest, StandsWithOneLengthAndFewArms) {
   EXPECT_EQ(MarkupFault(page), "");
   EXPECT_EQ(page.find("nan"), std::string::npos);
   EXPECT_NE(page.find("arm restored was not run"), std::string::npos);
+  EXPECT_NE(page.find("Not judged"), std::string::npos);
+  EXPECT_EQ(page.find("The claim fails"), std::string::npos);
+  EXPECT_EQ(ReportAsJson(report)["verdict"], "fails");
+  EXPECT_EQ(ReportAsJson(report)["judged"], false);
 }
 
 TEST(SvgChartTest, ChoosesRoundTicks) {

@@ -29,9 +29,12 @@ void Add(const RecallRecord& record, int64_t reach, Sums* sums) {
   row.resident_bytes = std::max(row.resident_bytes, record.resident_bytes);
   row.peak_bytes = std::max(row.peak_bytes, record.peak_bytes);
   row.history_bytes = std::max(row.history_bytes, record.history_bytes);
-  row.restored_chunks += record.restored_chunks;
+  row.held_bytes = std::max(row.held_bytes, record.resident_bytes + record.history_bytes);
+  row.restored_pages += record.restored_pages;
   row.restored_vectors += record.restored_vectors;
   row.failed_pages += record.failed_pages;
+  row.reinserted_chunks = std::max(row.reinserted_chunks, record.reinserted_chunks);
+  if (!record.phrasing.empty()) row.by_phrasing[record.phrasing].Add(record.right);
   sums->prompt_tokens += record.prompt_tokens;
   sums->prefill_tokens += record.prefill_tokens;
   sums->prefill_seconds += record.prefill_seconds;
@@ -85,6 +88,12 @@ std::vector<RecallRow> RowsOf(std::span<const RecallRecord> records, int64_t rea
     rows.push_back(sums.row);
   }
   return rows;
+}
+
+std::map<std::string, int64_t> MachinesOf(std::span<const RecallRecord> records) {
+  std::map<std::string, int64_t> machines;
+  for (const RecallRecord& record : records) ++machines[record.machine];
+  return machines;
 }
 
 std::vector<int> CouponLayersOf(std::span<const RecallRecord> records) {

@@ -4,8 +4,10 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "eval/recall_record.h"
@@ -46,15 +48,21 @@ struct RecallRow {
   uint64_t resident_bytes = 0;  // at most, over the prompts
   uint64_t peak_bytes = 0;
   uint64_t history_bytes = 0;
-  int64_t restored_chunks = 0;  // in all
+  uint64_t held_bytes = 0;     // resident and history together, at most
+  int64_t restored_pages = 0;  // in all, as the next two
   int64_t restored_vectors = 0;
   int64_t failed_pages = 0;
-  double prefill_ms_per_token = 0;  // 0: no token was timed
+  int64_t reinserted_chunks = 0;                   // at most
+  std::map<std::string, RecallCount> by_phrasing;  // without tasks that mix several
+  double prefill_ms_per_token = 0;                 // 0: no token was timed
   double decode_ms_per_token = 0;
 };
 
 // One row per (task, length, arm), in the order of the records.
 std::vector<RecallRow> RowsOf(std::span<const RecallRecord> records, int64_t reach);
+
+// How many of the runs each machine did.
+std::map<std::string, int64_t> MachinesOf(std::span<const RecallRecord> records);
 
 // All layers that some run found to keep what is evicted; ascending.
 std::vector<int> CouponLayersOf(std::span<const RecallRecord> records);

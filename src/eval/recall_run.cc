@@ -4,6 +4,7 @@
 #include <chrono>
 #include <numeric>
 
+#include "eval/recall_equal_bytes.h"
 #include "eval/recall_eta.h"
 #include "eval/recall_full_kv.h"
 #include "eval/recall_random.h"
@@ -14,6 +15,8 @@ namespace {
 // What is derived from a prompt beside itself (salt 0).
 constexpr uint64_t kForeignSalt = 1;
 constexpr uint64_t kShuffleSalt = 2;
+// "Told early": the fact of a chat stands in this part of it.
+constexpr double kEarly = 0.3;
 
 uint64_t SeedOf(std::initializer_list<uint64_t> parts) {
   uint64_t seed = 0;
@@ -33,19 +36,27 @@ struct Cell {
   int64_t length = 0;
   std::vector<RecallArm> arms;
   double deepest = 1;  // where the last needle that keeps its distance stands
+  int64_t reinserted_chunks = 0;
 };
+
+// Options of an arm in a cell: `reinsert` has a number of chunks of its own.
+SessionOptions OptionsOf(const RecallOptions& options, const Cell& cell, RecallArm arm) {
+  SessionOptions session = options.session;
+  if (arm == RecallArm::kReinsert) session.restore.chunks = cell.reinserted_chunks;
+  return session;
+}
 
 // Why an arm can't run on prompts like this one; empty when it can.
 std::string WhyNot(const Engine& engine, const RecallOptions& options, RecallArm arm,
-                   int64_t length, const RecallPrompt& prompt) {
+                   const Cell& cell, const RecallPrompt& prompt) {
   if (arm == RecallArm::kCounterfactual && prompt.edited_context.empty()) {
     return "this task has no counterfactual";
   }
   if (arm != RecallArm::kOracle && arm != RecallArm::kReinsert) return "";
   const int64_t limit = engine.model().config.max_positions;
   // Prompts of one length differ by up to 2 %.
-  int64_t tokens = TrialTokens(arm, prompt, options.session);
-  if (arm == RecallArm::kOracle) tokens = std::max(tokens, length) + length / 50;
+  int64_t tokens = TrialTokens(arm, prompt, OptionsOf(options, cell, arm));
+  if (arm == RecallArm::kOracle) tokens = std::max(tokens, cell.length) + cell.length / 50;
   if (tokens <= limit) return "";
   return fmt::format("{} tokens with full K/V are beyond the model's context of {}", tokens, limit);
 }
@@ -63,6 +74,7 @@ class Run {
 
   Result<RecallOutcome> All() {
     KAKEYA_RETURN_IF_ERROR(CheckArms());
+    KAKEYA_RETURN_IF_ERROR(CheckSessions());
     KAKEYA_RETURN_IF_ERROR(Plan());
     for (const Cell& cell : cells_) {
       for (int64_t i = 0; i < options_.n; ++i) KAKEYA_RETURN_IF_ERROR(RunPrompt(cell, i));
@@ -85,22 +97,41 @@ class Run {
     return OkStatus();
   }
 
+  // A buffer or a window that can't be had shows before anything has run.
+  Status CheckSessions() const {
+    for (const RecallArm arm : options_.arms) {
+      if (!Restores(arm)) continue;
+      SessionOptions session = options_.session;
+      session.kv.kind = KvPolicy::Kind::kRestored;
+      session.restore.restorer = restorers_.For(arm);
+      return Session::Create(engine_, session).status();
+    }
+    return OkStatus();
+  }
+
   // Prompts of every cell are made before anything runs: what can't be asked shows now.
   Status Plan() {
+    Status first;  // that says why a cell can't be asked
     for (const RecallTask task : options_.tasks) {
       for (const int64_t length : options_.lengths) {
-        const Status status = PlanCell(task, length);
-        const bool can_do_without =
-            status.code() == StatusCode::kNotFound || status.code() == StatusCode::kUnsupported;
+        const Status status =
+            PlanCell(task, length)
+                .WithContext(fmt::format("task {} at {} tokens", NameOf(task), length));
+        if (first.ok()) first = status;
+        // No chat template, no room for what a task needs.
+        const bool can_do_without = status.code() == StatusCode::kNotFound ||
+                                    status.code() == StatusCode::kUnsupported ||
+                                    status.code() == StatusCode::kInvalidArgument;
         if (can_do_without && options_.tasks.size() > 1) {
           for (const RecallArm arm : options_.arms) {
             outcome_.skipped.push_back({task, length, arm, status.message()});
           }
         } else if (!status.ok()) {
-          return status.WithContext(fmt::format("task {} at {} tokens", NameOf(task), length));
+          return status;
         }
       }
     }
+    if (cells_.empty()) return first;
     for (const Cell& cell : cells_) {
       for (const RecallArm arm : cell.arms) PlanRuns(cell, arm);
     }
@@ -115,9 +146,10 @@ class Run {
     RecallPromptSpec spec = SpecOf(options_, task, length, 0, /*deepest=*/1);
     spec.depth = 1;
     KAKEYA_ASSIGN_OR_RETURN(const RecallPrompt prompt, prompts_(spec));
-    cell.deepest = prompt.depth;
+    cell.deepest = task == RecallTask::kChat ? std::min(prompt.depth, kEarly) : prompt.depth;
+    KAKEYA_ASSIGN_OR_RETURN(cell.reinserted_chunks, ReinsertedChunks(prompt));
     for (const RecallArm arm : options_.arms) {
-      std::string reason = WhyNot(*engine_, options_, arm, length, prompt);
+      std::string reason = WhyNot(*engine_, options_, arm, cell, prompt);
       if (reason.empty()) {
         cell.arms.push_back(arm);
       } else {
@@ -126,6 +158,18 @@ class Run {
     }
     cells_.push_back(std::move(cell));
     return OkStatus();
+  }
+
+  // As many as fit into what `restored` holds of such a prompt; without a restorer, as many as a
+  // query might choose.
+  Result<int64_t> ReinsertedChunks(const RecallPrompt& prompt) const {
+    const std::vector<RecallArm>& arms = options_.arms;
+    SessionOptions session = options_.session;
+    session.restore.restorer = restorers_.For(RecallArm::kRestored);
+    const bool asked = std::find(arms.begin(), arms.end(), RecallArm::kReinsert) != arms.end();
+    if (!asked || !session.restore.restorer) return session.restore.chunks;
+    KAKEYA_ASSIGN_OR_RETURN(const uint64_t bytes, RestoredBytes(engine_, session, prompt));
+    return ChunksWithin(bytes, engine_, session, prompt);
   }
 
   void PlanRuns(const Cell& cell, RecallArm arm) {
@@ -183,7 +227,7 @@ class Run {
           .foreign = foreign,
           .seed = PromptSeed(options_, cell.task, cell.length, i, kShuffleSalt)};
       const Result<RecallRecord> record =
-          RunTrial(engine_, trial, options_.session, restorers_, hooks_.interrupted);
+          RunTrial(engine_, trial, OptionsOf(options_, cell, arm), restorers_, hooks_.interrupted);
       if (record.status().code() == StatusCode::kCancelled) return record.status();
       if (!record.ok()) {
         return record.status().WithContext(fmt::format(

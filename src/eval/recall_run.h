@@ -30,7 +30,7 @@ struct RecallOptions {
 using PromptSource = std::function<Result<RecallPrompt>(const RecallPromptSpec& spec)>;
 
 // What is asked of prompt i: depths are the middles of n equal strata of [0, deepest], in an order
-// that the seed decides.
+// that the seed decides. (Of a chat, deepest is 0.3 at most: its fact is told early.)
 RecallPromptSpec SpecOf(const RecallOptions& options, RecallTask task, int64_t length,
                         int64_t prompt, double deepest);
 

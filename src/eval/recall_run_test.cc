@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "eval/recall_equal_bytes.h"
 #include "eval/recall_report.h"
 #include "eval/recall_rows.h"
 
@@ -238,6 +239,62 @@ TEST_F(RecallRunTest, FindsOutBeforeItBeginsWhatCannotBeAsked) {
   ASSERT_FALSE(outcome.ok());
   EXPECT_NE(outcome.status().message().find("single at 100 tokens"), std::string::npos);
   EXPECT_TRUE(journal.records().empty());
+}
+
+TEST_F(RecallRunTest, ReinsertsWhatFitsIntoTheBytesOfRestored) {
+  RecallOptions options = SmallOptions();
+  options.lengths = {2048};
+  options.arms = {RecallArm::kRestored, RecallArm::kReinsert};
+  RecallJournal journal;
+  const Result<RecallOutcome> outcome = Run(options, &journal);
+  ASSERT_TRUE(outcome.ok()) << outcome.status().message();
+  const std::vector<RecallRow> rows = RowsOf(outcome->records, 200);
+  const RecallRow& restored = *FindRow(rows, RecallTask::kSingle, 2048, RecallArm::kRestored);
+  const RecallRow& reinsert = *FindRow(rows, RecallTask::kSingle, 2048, RecallArm::kReinsert);
+  EXPECT_GT(reinsert.reinserted_chunks, 2);  // more than a query of `restored` may choose
+  EXPECT_LE(reinsert.held_bytes, restored.held_bytes);
+  // One chunk more would not fit; chunks of the answer may stay unused.
+  const ModelConfig& config = engine_->model().config;
+  const uint64_t chunk = uint64_t{2} * config.num_layers * config.num_kv_heads * config.head_dim *
+                         SizeOf(engine_->model().weights.dtype) * kChunk;
+  EXPECT_GT(reinsert.held_bytes + 4 * chunk, restored.held_bytes);
+}
+
+TEST_F(RecallRunTest, FindsOutBeforeItBeginsWhatBufferIsTooSmall) {
+  RecallOptions options = SmallOptions();
+  options.session.restore.buffer_bytes = 16;
+  RecallJournal journal;
+  EXPECT_FALSE(Run(options, &journal).ok());
+  EXPECT_TRUE(journal.records().empty());
+}
+
+TEST_F(RecallRunTest, LeavesOutOfSeveralTasksThoseThatHaveNoRoom) {
+  RecallOptions options = SmallOptions();
+  options.tasks = {RecallTask::kSingle, RecallTask::kChain};
+  options.arms = {RecallArm::kWindow};
+  RecallJournal journal;
+  const auto source = [](const RecallPromptSpec& spec) -> Result<RecallPrompt> {
+    if (spec.task == RecallTask::kChain && spec.length < 400) return InvalidArgument("no room");
+    return ToyPrompt(spec);
+  };
+  const Result<RecallOutcome> outcome =
+      RunRecall(engine_.get(), options, ToyRestorers(), source, {}, &journal);
+  ASSERT_TRUE(outcome.ok()) << outcome.status().message();
+  ASSERT_EQ(outcome->skipped.size(), 1u);
+  EXPECT_EQ(outcome->skipped[0].task, RecallTask::kChain);
+  EXPECT_NE(outcome->skipped[0].reason.find("no room"), std::string::npos);
+  EXPECT_EQ(outcome->records.size(), 3u * 3);
+}
+
+TEST_F(RecallRunTest, TellsTheFactOfAChatEarly) {
+  RecallOptions options = SmallOptions();
+  options.tasks = {RecallTask::kChat};
+  options.arms = {RecallArm::kWindow};
+  options.n = 8;
+  RecallJournal journal;
+  const Result<RecallOutcome> outcome = Run(options, &journal);
+  ASSERT_TRUE(outcome.ok());
+  for (const RecallRecord& record : outcome->records) EXPECT_LT(record.depth, 0.3);
 }
 
 TEST(RecallSpecTest, SpreadsTheDepthsEvenlyInAnOrderOfItsOwn) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <iterator>
 
 namespace kakeya {
 namespace {
@@ -35,6 +36,20 @@ Interval WilsonInterval(int64_t hits, int64_t n) {
   const double scale = 1 + z2 / count;
   // At the ends the limit is p itself; rounding must not push it past.
   return {hits == 0 ? 0 : (middle - half) / scale, hits == n ? 1 : (middle + half) / scale};
+}
+
+double StudentT975(int64_t degrees) {
+  assert(degrees > 0);
+  constexpr double kFew[] = {12.7062, 4.30265, 3.18245, 2.77645, 2.57058,
+                             2.44691, 2.36462, 2.30600, 2.26216, 2.22814};
+  if (degrees <= static_cast<int64_t>(std::size(kFew))) return kFew[degrees - 1];
+  // Cornish-Fisher: right to five digits from here on.
+  const double z2 = kZ * kZ;
+  const auto v = static_cast<double>(degrees);
+  const double first = (z2 + 1) / 4;
+  const double second = ((5 * z2 + 16) * z2 + 3) / 96;
+  const double third = (((3 * z2 + 19) * z2 + 17) * z2 - 15) / 384;
+  return kZ * (1 + (first + (second + third / v) / v) / v);
 }
 
 PairedDifference DifferenceOf(const PairedCounts& counts) {

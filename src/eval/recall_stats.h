@@ -15,6 +15,10 @@ struct Interval {
 // REQUIRES: 0 <= hits <= n.
 Interval WilsonInterval(int64_t hits, int64_t n);
 
+// 97.5 % of Student's t distribution with so many degrees of freedom lie below. REQUIRES: degrees >
+// 0.
+double StudentT975(int64_t degrees);
+
 // How two arms answered the same prompts.
 struct PairedCounts {
   int64_t both = 0;

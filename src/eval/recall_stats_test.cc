@@ -39,6 +39,23 @@ TEST(WilsonIntervalTest, AlwaysHoldsTheShare) {
   }
 }
 
+TEST(StudentT975Test, AgreesWithPublishedValues) {
+  for (const auto& [degrees, value] : {std::pair<int64_t, double>{1, 12.706},
+                                       {4, 2.776},
+                                       {5, 2.571},
+                                       {10, 2.228},
+                                       {11, 2.201},
+                                       {15, 2.131},
+                                       {29, 2.045},
+                                       {60, 2.000},
+                                       {1000000, 1.960}}) {
+    EXPECT_NEAR(StudentT975(degrees), value, 6e-4) << degrees;
+  }
+  for (int64_t degrees = 1; degrees < 200; ++degrees) {
+    EXPECT_GT(StudentT975(degrees), StudentT975(degrees + 1));
+  }
+}
+
 // Newcombe (1998), Statistics in Medicine 17:2635, table II, method 10.
 TEST(PairedDifferenceTest, AgreesWithPublishedValues) {
   const PairedDifference first = DifferenceOf({36, 12, 2, 0});

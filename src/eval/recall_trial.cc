@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/system.h"
 #include "eval/bm25.h"
 #include "eval/recall_coupon.h"
 #include "eval/recall_edit.h"
@@ -53,7 +54,7 @@ void Measure(const Session& session, const Generation& answer, RecallRecord* rec
 // Counters of a session that has answered for the last time.
 void MeasureRestoration(Session* session, RecallRecord* record) {
   const RestoreUsage usage = session->restore_usage();
-  record->restored_chunks = usage.chunks;
+  record->restored_pages = usage.chunks;
   record->restored_vectors = usage.vectors;
   record->failed_pages = usage.failed;
   record->coupon_layers = CouponLayers(&session->cache());
@@ -169,6 +170,9 @@ Result<RecallRecord> RunTrial(Engine* engine, const RecallTrial& trial,
   RecallRecord record;
   record.key = trial.key;
   record.depth = prompt.depth;
+  record.phrasing = prompt.phrasing;
+  record.machine = MachineName();
+  if (trial.key.arm == RecallArm::kReinsert) record.reinserted_chunks = options.restore.chunks;
   int64_t needle_end = 0;
   for (const TokenRange& needle : prompt.needles) needle_end = std::max(needle_end, needle.end);
   record.distance = static_cast<int64_t>(prompt.context.size()) - needle_end;

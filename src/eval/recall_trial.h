@@ -45,9 +45,9 @@ int64_t TrialTokens(RecallArm arm, const RecallPrompt& prompt, const SessionOpti
 std::vector<int32_t> ReinsertedContext(const KvPolicy& policy, std::span<const int32_t> history,
                                        std::span<const int32_t> question, int64_t chunks);
 
-// `options`: sink, window, types and number of restored chunks; which policy, the arm says. Errors:
-// those of a session; Cancelled when interrupted() says so.
-// REQUIRES: the arm's restorer can be had; the prompt has what the arm needs.
+// `options`: sink, window, types and number of restored (or reinserted) chunks; which policy, the
+// arm says. Errors: those of a session; Cancelled when interrupted() says so. REQUIRES: the arm's
+// restorer can be had; the prompt has what the arm needs.
 Result<RecallRecord> RunTrial(Engine* engine, const RecallTrial& trial,
                               const SessionOptions& options, const RecallRestorers& restorers,
                               const std::function<bool()>& interrupted);

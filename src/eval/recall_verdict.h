@@ -28,13 +28,20 @@ struct LengthVerdict {
   int64_t length = 0;
   Verdict verdict = Verdict::kHolds;
   std::vector<std::string> reasons;  // why not; empty when it holds
+  // False where nothing that was run speaks against the claim, but not all that it needs was run.
+  bool judged = true;
 };
 
 struct RecallVerdict {
   Verdict verdict = Verdict::kHolds;
   std::vector<std::string> reasons;  // of all lengths, each naming its length
   std::vector<LengthVerdict> by_length;
+  bool judged = true;  // false: it fails, and at no length for more than arms that were not run
 };
+
+// The verdict for people: its name, or "not judged".
+const char* Heading(const RecallVerdict& verdict);
+const char* Heading(const LengthVerdict& verdict);
 
 // `without_oracle`: lengths beyond the model's context. REQUIRES: lengths not empty.
 RecallVerdict Judge(std::span<const RecallRow> rows, std::span<const int64_t> lengths,

@@ -44,6 +44,23 @@ TEST(RecallVerdictTest, HoldsAtTheVeryBounds) {
   EXPECT_TRUE(verdict.reasons.empty());
 }
 
+TEST(RecallVerdictTest, IsOpenWhereNothingSpeaksAgainstTheClaimButAnArmIsMissing) {
+  Hits hits = JustEnough();
+  EXPECT_TRUE(JudgeOne(hits).judged);
+  hits.erase(RecallArm::kShuffled);
+  RecallVerdict verdict = JudgeOne(hits);
+  EXPECT_EQ(verdict.verdict, Verdict::kFails);
+  EXPECT_FALSE(verdict.judged);
+  EXPECT_STREQ(Heading(verdict), "not judged");
+  EXPECT_STREQ(Heading(verdict.by_length[0]), "not judged");
+  hits[RecallArm::kForeign] = 60;  // a control that answers refutes it, whatever else is missing
+  verdict = JudgeOne(hits);
+  EXPECT_TRUE(verdict.judged);
+  EXPECT_STREQ(Heading(verdict), "fails");
+  EXPECT_TRUE(JudgeOne(hits, {3}).judged);
+  EXPECT_STREQ(Heading(JudgeOne(hits, {3})), "invalid");
+}
+
 struct Broken {
   RecallArm arm;
   int64_t hits;
