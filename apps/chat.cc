@@ -123,9 +123,10 @@ std::optional<std::string> ReadMessage(bool interactive) {
 
 void PrintStats(const Session& session) {
   const KvUsage usage = session.kv_usage();
-  PrintErr(fmt::format("[{} tokens, K/V {}, at most {} so far, history {}]\n",
+  PrintErr(fmt::format("[{} tokens, K/V {} ({} bytes), at most {} so far, history {}]\n",
                        session.tokens().size(), HumanBytes(usage.resident_bytes),
-                       HumanBytes(usage.peak_bytes), HumanBytes(usage.history_bytes)));
+                       usage.resident_bytes, HumanBytes(usage.peak_bytes),
+                       HumanBytes(usage.history_bytes)));
 }
 
 // A line that begins with a slash. Errors are for the user to read; the conversation goes on.
@@ -152,6 +153,7 @@ Result<int> Run(ChatFlags flags) {
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.sampling.ToOptions()));
   KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                           flags.model.Load(flags.kv.RestorerDir()));
+  flags.kv.Settle(*engine);
   KAKEYA_ASSIGN_OR_RETURN(Conversation conversation, Conversation::Create(engine.get(), flags));
   CatchInterrupt();
   const bool interactive = isatty(STDIN_FILENO) != 0;

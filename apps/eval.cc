@@ -3,9 +3,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <filesystem>
 
+#include "base/build_id.h"
+#include "base/system.h"
 #include "eval/logits.h"
 #include "eval/perplexity.h"
+#include "eval/recall_report.h"
 #include "format/read_file.h"
 #include "options.h"
 #include "output.h"
@@ -27,6 +31,7 @@ Status Run(LogitsFlags flags) {
   KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ReadIds(flags.ids_file));
   KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                           flags.model.Load(flags.kv.RestorerDir()));
+  flags.kv.Settle(*engine);
   ProgressLine progress("Computing logits");
   KAKEYA_RETURN_IF_ERROR(WriteLogits(
       engine.get(), flags.kv.ToOptions(), ids,
@@ -38,7 +43,7 @@ struct PerplexityFlags {
   ModelFlags model;
   KvFlags kv;
   std::vector<std::string> policies;  // empty: all that the model can do
-  std::string file;
+  std::vector<std::string> files;
   int64_t context = 4096;
   int64_t max_tokens = 0;  // 0: the whole text
   bool json = false;
@@ -80,11 +85,24 @@ Json ToJson(const PerplexityFlags& flags, const Perplexity& measured) {
                     {"ratio_interval", interval},
                     {"kv_resident_bytes", row.resident_bytes},
                     {"history_bytes", row.history_bytes},
+                    {"failed_pages", row.failed_pages},
                     {"seconds", row.seconds}});
+  }
+  Json texts = Json::array();
+  for (const std::string& file : flags.files) {
+    texts.push_back(std::filesystem::path(file).filename().string());
   }
   return {{"tokens", measured.tokens},
           {"windows", measured.windows},
           {"context", flags.context},
+          {"texts", texts},
+          {"restore_chunks", ChunksText(flags.kv.restore_chunks)},
+          {"kv_type", flags.kv.kv_type},
+          {"sink", flags.kv.sink},
+          {"window", flags.kv.window},
+          {"interval_method", "Student's t over the windows, 95 %"},
+          {"build", BuildId()},
+          {"machine", MachineName()},
           {"rows", rows}};
 }
 
@@ -99,20 +117,40 @@ std::string ToText(const PerplexityFlags& flags, const Perplexity& measured) {
       text += fmt::format(" ({:.4f} to {:.4f})", row.ratio_interval->low, row.ratio_interval->high);
     }
     text += fmt::format("  K/V {}\n", HumanBytes(row.resident_bytes));
+    if (row.failed_pages > 0) {
+      text +=
+          fmt::format("          the restorer gave no numbers for {} pages\n", row.failed_pages);
+    }
   }
   return text;
 }
 
+// All texts, one after another.
+Result<std::string> ReadTexts(const std::vector<std::string>& files) {
+  std::string all;
+  for (const std::string& file : files) {
+    KAKEYA_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(file, kMaxTextBytes));
+    if (const size_t nul = text.find('\0'); nul != std::string::npos) {
+      return InvalidArgument("{}: holds a NUL at byte {}: it is no text", file, nul);
+    }
+    all += text;
+  }
+  return all;
+}
+
 Result<int> RunPerplexity(PerplexityFlags flags) {
   KAKEYA_RETURN_IF_ERROR(ResolvePolicies(&flags));
+  for (const std::string& policy : flags.policies) {
+    KAKEYA_RETURN_IF_ERROR(CheckOptions(OptionsOf(flags, policy)));
+  }
+  KAKEYA_ASSIGN_OR_RETURN(const std::string text, ReadTexts(flags.files));
+  KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                          flags.model.Load(flags.kv.RestorerDir()));
+  flags.kv.Settle(*engine);
   PerplexityOptions options{.context = flags.context, .sessions = {}};
   for (const std::string& policy : flags.policies) {
     options.sessions.push_back(OptionsOf(flags, policy));
-    KAKEYA_RETURN_IF_ERROR(CheckOptions(options.sessions.back()));
   }
-  KAKEYA_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(flags.file, kMaxTextBytes));
-  KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
-                          flags.model.Load(flags.kv.RestorerDir()));
   KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, engine->tokenizer());
   KAKEYA_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
                           tokenizer->Encode(text, {.add_special_tokens = false}));
@@ -125,8 +163,14 @@ Result<int> RunPerplexity(PerplexityFlags flags) {
   options.interrupted = Interrupted;
   const Result<Perplexity> measured = MeasurePerplexity(engine.get(), ids, options);
   progress.Clear();
-  if (measured.status().code() == StatusCode::kCancelled) return kExitInterrupted;
-  KAKEYA_RETURN_IF_ERROR(measured.status().WithContext(flags.file));
+  if (measured.status().code() == StatusCode::kCancelled) {
+    PrintErr("kakeya: stopped; what had been measured was not kept\n");
+    return kExitInterrupted;
+  }
+  KAKEYA_RETURN_IF_ERROR(measured.status().WithContext(flags.files.front()));
+  int64_t failed = 0;
+  for (const PerplexityRow& row : measured->rows) failed += row.failed_pages;
+  if (failed > 0) WarnOfFailedRestores(failed);
   KAKEYA_RETURN_IF_ERROR(flags.json ? PrintJson(ToJson(flags, *measured))
                                     : Print(ToText(flags, *measured)));
   return kExitOk;
@@ -137,8 +181,11 @@ void RegisterPerplexity(CLI::App* eval, int* exit_code) {
       "perplexity", "How well the model predicts a text, under one K/V policy or several");
   auto flags = std::make_shared<PerplexityFlags>();
   flags->model.Register(verb);
-  verb->add_option("-f,--file", flags->file, "The text; - reads stdin")
+  verb->add_option("-f,--file", flags->files,
+                   "The text; - reads stdin. Given several times, the texts are read one after "
+                   "another")
       ->required()
+      ->allow_extra_args(false)
       ->type_name("FILE");
   verb->add_option("--kv", flags->policies,
                    "Policies to compare with the first: full, window, restored (default: "

@@ -70,6 +70,7 @@ Result<int> Run(GenerateFlags flags) {
   KAKEYA_ASSIGN_OR_RETURN(const Prompt prompt, flags.prompt.Read());
   KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                           flags.model.Load(flags.kv.RestorerDir()));
+  flags.kv.Settle(*engine);
   KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, prompt.Encode(*engine));
   KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine.get(), flags.kv.ToOptions()));
   KAKEYA_RETURN_IF_ERROR(session.Append(ids));
@@ -96,13 +97,14 @@ Result<int> Run(GenerateFlags flags) {
   KAKEYA_ASSIGN_OR_RETURN(const Generation generation, session.Generate(options));
   progress.Clear();
   KAKEYA_RETURN_IF_ERROR(output);
-  WarnOfFailedRestores(session);
   if (flags.json) {
+    WarnOfFailedRestores(session);
     KAKEYA_RETURN_IF_ERROR(
         PrintJson(Report(generation, session, flags.kv, engine->load_seconds())));
   } else {
     // Without a tokenizer there is no text, only ids.
     KAKEYA_RETURN_IF_ERROR(Print(has_text ? "\n" : Json(generation.tokens).dump() + "\n"));
+    WarnOfFailedRestores(session);
     PrintSummary(generation, session, flags.kv);
   }
   return generation.stop == StopReason::kInterrupted ? kExitInterrupted : kExitOk;

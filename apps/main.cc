@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/build_id.h"
 #include "output.h"
 #include "verbs.h"
 
@@ -31,11 +32,20 @@ bool HasVerb(const CLI::App& app, const std::string& name) {
                      [&](const CLI::App* verb) { return verb->get_name() == name; });
 }
 
-// The command line for a shell to read again.
+// The last part of a path, also of --flag=PATH.
+std::string BaseName(const std::string& word) {
+  const size_t value = word.starts_with("--") ? word.find('=') + 1 : 0;
+  const size_t last = word.find_last_not_of('/');
+  const size_t slash = last == std::string::npos ? last : word.rfind('/', last);
+  if (slash == std::string::npos || slash < value) return word;
+  return word.substr(0, value) + word.substr(slash + 1, last - slash);
+}
+
+// The command line for a shell to read again, where the files lie.
 std::string AsTyped(int argc, char** argv) {
   std::string line;
   for (int i = 0; i < argc; ++i) {
-    const std::string word = argv[i];
+    const std::string word = BaseName(argv[i]);
     const bool plain = !word.empty() && word.find_first_not_of(
                                             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                             "0123456789_-+=.,:/@%") == std::string::npos;
@@ -57,7 +67,7 @@ int main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("kakeya"));  // stdout is for results
   spdlog::set_pattern("%n: %l: %v");
   CLI::App app(kDescription, "kakeya");
-  app.set_version_flag("--version", "kakeya " KAKEYA_VERSION);
+  app.set_version_flag("--version", "kakeya " KAKEYA_VERSION " (build " + kakeya::BuildId() + ")");
   app.require_subcommand(1);
   app.get_formatter()->column_width(32);
   int exit_code = kakeya::cli::kExitOk;

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <cctype>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include "format/utf8.h"
 #include "output.h"
 #include "proposer/identity_restorer.h"
+#include "proposer/restorer_model.h"
 
 namespace kakeya::cli {
 namespace {
@@ -74,10 +76,41 @@ Result<std::unique_ptr<Engine>> ModelFlags::Load(const std::string& restorer_dir
 bool WarnOfFailedRestores(const Session& session) {
   const RestoreUsage usage = session.restore_usage();
   if (usage.failed == 0) return false;
+  WarnOfFailedRestores(usage.failed);
+  return true;
+}
+
+void WarnOfFailedRestores(int64_t failed) {
   spdlog::warn(
       "the restorer gave no numbers for {} chunks or pages: the rest, sinks and window did without",
-      usage.failed);
-  return true;
+      failed);
+}
+
+Result<uint64_t> ParseBytes(std::string_view text) {
+  constexpr uint64_t kMost = uint64_t{1} << 62;
+  const auto fault = [&] {
+    return InvalidArgument("must be a number of bytes such as 65536, 64KiB or 4MiB: {}", text);
+  };
+  uint64_t number = 0;
+  size_t at = 0;
+  for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at) {
+    if (number > kMost / 10) return fault();
+    number = number * 10 + static_cast<uint64_t>(text[at] - '0');
+  }
+  if (at == 0) return fault();
+  while (at < text.size() && text[at] == ' ') ++at;
+  std::string unit(text.substr(at));
+  for (char& c : unit) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  constexpr std::string_view kPrefixes = "kmgt";
+  size_t power = 0;
+  if (!unit.empty() && unit != "b") {
+    power = kPrefixes.find(unit[0]) + 1;
+    const bool known =
+        power > 0 && (unit.size() == 1 || unit.substr(1) == "b" || unit.substr(1) == "ib");
+    if (!known) return fault();
+  }
+  if (number > kMost >> (10 * power)) return fault();
+  return number << (10 * power);
 }
 
 CLI::Option* AddRestoreChunks(CLI::App* app, int64_t* chunks) {
@@ -96,8 +129,10 @@ CLI::Option* AddRestoreChunks(CLI::App* app, int64_t* chunks) {
                                          "must be a whole number from 1 or 'all': " + text);
             }
           },
-          "Evicted chunks of 64 positions that each query of a KV head may attend to, or all")
-      ->default_str("8")
+          "Evicted chunks of 64 positions that each query of a KV head may attend to at most, of "
+          "those that promise enough attention; 'all': every one, whatever it promises (default: "
+          "as "
+          "the restorer says, 8 for most)")
       ->type_name("K");
 }
 
@@ -127,10 +162,17 @@ void KvFlags::RegisterSettings(CLI::App* app) {
                       "folder)")
           ->type_name("DIR");
   AddRestoreChunks(app, &restore_chunks);
-  app->add_option("--restore-buffer", restore_buffer,
-                  "Bytes that reconstructed K/V may take, e.g. 4MiB; changes speed, never the "
-                  "result (default: three times what one step may attend to)")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+  app->add_option_function<std::string>(
+         "--restore-buffer",
+         [this](const std::string& text) {
+           const Result<uint64_t> bytes = ParseBytes(text);
+           if (!bytes.ok()) {
+             throw CLI::ValidationError("--restore-buffer", bytes.status().message());
+           }
+           restore_buffer = *bytes;
+         },
+         "Bytes that reconstructed K/V may take, e.g. 4MiB; changes speed, never the result "
+         "(default: three times what one step may attend to, for 64 chunks at most)")
       ->type_name("SIZE");
   app->add_option("--kv-type", kv_type,
                   "Element type of the cache: bf16, f16, f32, or auto: as the model's weights "
@@ -173,12 +215,19 @@ std::string KvFlags::RestorerDir() const {
   return kv == "restored" && restorer != kIdentity ? restorer : "";
 }
 
+void KvFlags::Settle(const Engine& engine) {
+  if (restore_chunks > 0) return;
+  const RestorerModel* const restorer_model = engine.restorer();
+  restore_chunks =
+      restorer_model != nullptr ? restorer_model->config.chunks : RestoreOptions().chunks;
+}
+
 SessionOptions KvFlags::ToOptions() const {
   SessionOptions options;
   if (kv == "window") options.kv.kind = KvPolicy::Kind::kWindow;
   if (kv == "restored") {
     options.kv.kind = KvPolicy::Kind::kRestored;
-    options.restore.chunks = restore_chunks;
+    if (restore_chunks > 0) options.restore.chunks = restore_chunks;
     options.restore.buffer_bytes = restore_buffer;
   }
   options.kv.sink = sink;

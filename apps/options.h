@@ -32,8 +32,8 @@ struct KvFlags {
   std::string kv_type = "auto";
   int64_t sink = 4;
   int64_t window = 64;
-  std::string restorer;  // empty: the folder "restorer" of the model
-  int64_t restore_chunks = 8;
+  std::string restorer;         // empty: the folder "restorer" of the model
+  int64_t restore_chunks = 0;   // 0: as the restorer says
   uint64_t restore_buffer = 0;  // bytes; 0: as RestoreOptions says
   int64_t prefill_chunk = 512;
 
@@ -45,7 +45,9 @@ struct KvFlags {
   Status Resolve(const ModelFlags& model);
   // The folder to load a restorer from; empty if none is needed. REQUIRES: Resolve.
   std::string RestorerDir() const;
-  // REQUIRES: Resolve.
+  // Settles what the restorer decides, once that is loaded.
+  void Settle(const Engine& engine);
+  // REQUIRES: Resolve; Settle, if the options are for a session.
   SessionOptions ToOptions() const;
 
  private:
@@ -54,6 +56,13 @@ struct KvFlags {
 
 // Says on stderr how many chunks the restorer gave no numbers for; false if there were none.
 bool WarnOfFailedRestores(const Session& session);
+
+// Says on stderr that the restorer gave no numbers so often.
+void WarnOfFailedRestores(int64_t failed);
+
+// "4194304", "4MiB", "64 kB", ...: a unit of bytes is a power of 1024. Errors: InvalidArgument for
+// what is no such number, or is beyond 2^62.
+Result<uint64_t> ParseBytes(std::string_view text);
 
 // "all" or a number of chunks.
 CLI::Option* AddRestoreChunks(CLI::App* app, int64_t* chunks);

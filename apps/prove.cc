@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/build_id.h"
+#include "base/system.h"
 #include "eval/builtin_haystack.h"
 #include "eval/name_list.h"
 #include "eval/recall_report.h"
@@ -23,7 +25,6 @@ namespace {
 
 constexpr size_t kMaxHaystackBytes = size_t{256} << 20;
 constexpr int64_t kMaxPrompts = 100000;
-constexpr int64_t kMaxLength = int64_t{1} << 22;
 
 struct ProveFlags {
   ModelFlags model;
@@ -63,6 +64,12 @@ std::string HashOfTexts(const std::string& dir) {
   return fmt::format("{:016x}", HashOf(all));
 }
 
+// A report is for others: where a file lies on this machine is nothing to them.
+std::string WithoutPlace(const std::string& path) {
+  return path.starts_with('/') ? std::filesystem::path(path + "/").parent_path().filename().string()
+                               : path;
+}
+
 class Prove {
  public:
   explicit Prove(ProveFlags flags) : flags_(std::move(flags)) {}
@@ -71,9 +78,11 @@ class Prove {
     KAKEYA_RETURN_IF_ERROR(ReadFlags());
     KAKEYA_RETURN_IF_ERROR(OpenOutputs());
     KAKEYA_ASSIGN_OR_RETURN(engine_, flags_.model.Load(flags_.kv.RestorerDir()));
+    flags_.kv.Settle(*engine_);
     KAKEYA_ASSIGN_OR_RETURN(const RecallRestorers restorers,
                             RestorersOf(engine_.get(), options_.session, flags_.seed));
     options_.session.restore.restorer = {};
+    options_.session.restore.chunks = flags_.kv.restore_chunks;
     if (flags_.arms.empty()) {
       const auto missing = [&](RecallArm arm) { return Restores(arm) && !restorers.For(arm); };
       options_.arms.erase(std::remove_if(options_.arms.begin(), options_.arms.end(), missing),
@@ -101,7 +110,6 @@ class Prove {
     KAKEYA_RETURN_IF_ERROR(flags_.kv.Resolve(flags_.model));
     options_.session = flags_.kv.ToOptions();
     KAKEYA_RETURN_IF_ERROR(CheckOptions(options_.session));
-    options_.session.restore.chunks = flags_.kv.restore_chunks;
     KAKEYA_ASSIGN_OR_RETURN(options_.tasks,
                             ParseNameList<RecallTask>(flags_.tasks, AllTasks(), "task"));
     options_.arms = AllArms();
@@ -152,7 +160,9 @@ class Prove {
     } else if (!flags_.kv.restorer.empty()) {
       restorer = flags_.kv.restorer;
     }
+    // Not the lengths, tasks and arms: a run may be divided by them, and grow.
     const Json settings = {{"version", KAKEYA_VERSION},
+                           {"build", BuildId()},
                            {"model", model + HashOfTexts(flags_.model.dir)},
                            {"restorer", restorer},
                            {"haystack", fmt::format("{:016x}", HashOf(haystack_))},
@@ -161,8 +171,24 @@ class Prove {
                            {"sink", flags_.kv.sink},
                            {"window", flags_.kv.window},
                            {"kv_type", flags_.kv.kv_type},
-                           {"restore_chunks", ChunksText(flags_.kv.restore_chunks)}};
+                           {"restore_chunks", ChunksText(flags_.kv.restore_chunks)},
+                           {"restore_buffer", BufferBytes()},
+                           {"prefill_chunk", flags_.kv.prefill_chunk},
+                           {"threads", Threads()}};
     return RecallJournal::Open(journal_path_, settings);
+  }
+
+  int Threads() const { return flags_.model.threads > 0 ? flags_.model.threads : AvailableCores(); }
+
+  // Of the arms that restore; 0: none can.
+  uint64_t BufferBytes() const {
+    if (flags_.kv.kv != "restored") return 0;
+    const Model& model = engine_->model();
+    const KvShape shape{.layers = model.config.num_layers,
+                        .kv_heads = model.config.num_kv_heads,
+                        .head_dim = model.config.head_dim,
+                        .dtype = options_.session.kv_dtype.value_or(model.weights.dtype)};
+    return RestoreBufferBytes(options_.session.restore, shape);
   }
 
   int Stopped() const {
@@ -174,12 +200,16 @@ class Prove {
   }
 
   Result<int> Report(const RecallOutcome& outcome) {
-    RecallSource source{.version = KAKEYA_VERSION,
-                        .command = flags_.command,
-                        .model = flags_.model.dir,
-                        .restorer = flags_.kv.kv == "restored" ? flags_.kv.restorer : "",
-                        .haystack = haystack_name_,
-                        .kv_type = flags_.kv.kv_type};
+    RecallSource source{
+        .version = KAKEYA_VERSION,
+        .build = BuildId(),
+        .command = flags_.command,
+        .model = WithoutPlace(flags_.model.dir),
+        .restorer = flags_.kv.kv == "restored" ? WithoutPlace(flags_.kv.restorer) : "",
+        .haystack = WithoutPlace(haystack_name_),
+        .kv_type = flags_.kv.kv_type,
+        .restore_buffer = BufferBytes(),
+        .threads = Threads()};
     const RecallReport report = MakeReport(*engine_, options_, outcome, std::move(source));
     const auto write = [](std::optional<AtomicFile>* file, const std::string& text) -> Status {
       if (!file->has_value()) return OkStatus();
@@ -218,7 +248,7 @@ void RegisterProve(CLI::App* app, const std::string& command, int* exit_code) {
   flags->model.Register(verb);
   verb->add_option("--lengths", flags->lengths, "Tokens of text and question, each on its own")
       ->delimiter(',')
-      ->check(CLI::Range(int64_t{64}, kMaxLength))
+      ->check(CLI::Range(int64_t{64}, kMaxPromptTokens))
       ->capture_default_str()
       ->type_name("N,...");
   verb->add_option("-n,--prompts", flags->n, "Prompts per task and length")

@@ -100,5 +100,30 @@ def bad_files(scratch):
     refused(kakeya("eval", "perplexity", "-m", FIXTURES / "qwen3-window", "-f", text_file(scratch)), "tokenizer")
 
 
+@case("refused: a text with a NUL")
+def nul(scratch):
+    (scratch / "nul").write_bytes(b"abc\0" * 400)
+    refused(kakeya("eval", "perplexity", "-m", MODEL, "-f", scratch / "nul"), "NUL at byte 3")
+
+
+@case("several texts are read one after another, and named with what measured them")
+def several(scratch):
+    one, two = scratch / "one.txt", scratch / "two.txt"
+    one.write_text(TEXT[:1500])
+    two.write_text(TEXT[1500:])
+    result = succeeds("eval", "perplexity", "-m", MODEL, "-f", one, "-f", two, "--context", "256", "--json").json()
+    whole = measured(scratch, "--context", "256")
+    assert [r["nll"] for r in result["rows"]] == [r["nll"] for r in whole["rows"]]
+    assert result["texts"] == ["one.txt", "two.txt"] and whole["texts"] == ["text.txt"]
+    assert len(result["build"]) == 40 and "core" in result["machine"] and "Student" in result["interval_method"]
+    assert all(r["failed_pages"] == 0 for r in result["rows"])
+
+
+@case("Ctrl-C ends with 130 and a line that says so")
+def interrupted(scratch):
+    outcome = kakeya("eval", "perplexity", "-m", MODEL, "-f", text_file(scratch, TEXT * 600), interrupt_after=2.0, seconds=60)
+    assert outcome.code == 130 and outcome.stdout == b"" and outcome.stderr.count(b"\n") == 1 and b"stopped" in outcome.stderr, str(outcome)
+
+
 if __name__ == "__main__":
     sys.exit(main())

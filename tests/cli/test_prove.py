@@ -4,6 +4,7 @@ demo model the claim is decided by restoration."""
 
 import html.parser
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -36,7 +37,7 @@ def report(scratch, *words, name="report.json", **limits):
 def timeless(value):
     """A report without what the clock and the command line say."""
     if isinstance(value, dict):
-        return {k: timeless(v) for k, v in value.items() if not k.endswith("_ms_per_token") and k != "command"}
+        return {k: timeless(v) for k, v in value.items() if not k.endswith("_ms_per_token") and k not in ("command", "threads")}
     return [timeless(v) for v in value] if isinstance(value, list) else value
 
 
@@ -141,7 +142,8 @@ def journal_life(scratch):
 
 @cases({f"a journal of other settings is refused: {word}": (word, flags)
         for word, flags in {"seed": ["--seed", "5"], "n": ["-n", "3"], "window": ["--window", "128"], "kv_type": ["--kv-type", "f32"],
-                            "haystack": ["--haystack", str(pathlib.Path(__file__))]}.items()})
+                            "haystack": ["--haystack", str(pathlib.Path(__file__))], "prefill_chunk": ["--prefill-chunk", "64"],
+                            "threads": ["--threads", "1" if len(os.sched_getaffinity(0)) > 1 else "2"]}.items()})
 def other_settings(scratch, word, flags):
     words = ["--lengths", "400", "--arms", "window", "--journal", scratch / "journal"]
     prove(*words, "-n", "2")
@@ -185,7 +187,58 @@ def page(scratch):
         assert not {"src", "href", "srcset"} & set(attributes), attributes
     assert "http" not in text and "url(" not in text and "@import" not in text
     assert tags.count("figure") >= 5 and "prefers-color-scheme" in text
-    assert "prove -m" in text and str(MODEL) in text
+    assert f"prove -m {MODEL.name} " in text and str(MODEL) not in text
+
+
+@case("the report says what was run: build, machine, threads, blocks and buffer; no place of this machine")
+def provenance(scratch):
+    words = ["--restorer", "identity", "--lengths", "320", "-n", "1", "--arms", "restored,window", "--prefill-chunk", "64"]
+    settings = report(scratch, *words, "--threads", "1")["settings"]
+    version = kakeya("--version").stdout.decode()
+    assert settings["build"] in version and len(settings["build"]) == 40, (settings, version)
+    assert (settings["threads"], settings["prefill_chunk"]) == (1, 64)
+    assert sum(m["runs"] for m in settings["machines"]) == 2 and "core" in settings["machines"][0]["name"]
+    assert settings["restore_buffer"] > 0
+    assert report(scratch, *words, "--restore-buffer", "1MiB")["settings"]["restore_buffer"] == 1 << 20
+    assert str(scratch) not in json.dumps(settings) and str(FIXTURES) not in json.dumps(settings), settings
+
+
+@case("a run that was divided among processes is joined by its journals' lines")
+def shards(scratch):
+    words = ["-n", "2", "--tasks", "single,chat", "--lengths", "640,768"]
+    whole = timeless(report(scratch, *words, "--arms", "oracle,window"))
+    lines = []
+    for number, part in enumerate((["--lengths", "640"], ["--lengths", "768", "--arms", "oracle"], ["--lengths", "768", "--arms", "window"])):
+        journal = scratch / f"{number}.journal"
+        prove("-n", "2", "--tasks", "single,chat", *(part if "--arms" in part else [*part, "--arms", "oracle,window"]), "--journal", journal)
+        lines.append(journal.read_text().splitlines())
+    assert len({part[0] for part in lines}) == 1
+    joined = scratch / "joined.journal"
+    joined.write_text("\n".join([lines[0][0], *(line for part in lines for line in part[1:])]) + "\n")
+    before = joined.read_bytes()
+    assert timeless(report(scratch, *words, "--arms", "oracle,window", "--journal", joined)) == whole
+    assert joined.read_bytes() == before  # nothing was left to run
+
+
+@case("a part of the arms is not judged on the page, and fails in the contract")
+def not_judged(scratch):
+    result = report(scratch, "--lengths", "320", "-n", "1", "--arms", "window", "--html", scratch / "page.html")
+    assert result["verdict"] == "fails" and result["judged"] is False
+    assert "Not judged" in (scratch / "page.html").read_text()
+
+
+@cases({f"a restore buffer is refused: {text}": (text,) for text in ("-5", "99999999999999999999", "9999999TiB", "4XB", "", "1.5MiB", "MiB")})
+def bad_buffer(scratch, text):
+    refused(kakeya("prove", "-m", MODEL, "--restorer", "identity", "--lengths", "320", "-n", "1", f"--restore-buffer={text}"),
+            "--restore-buffer")
+
+
+@case("a restore buffer that holds no page is refused before anything runs")
+def tiny_buffer(scratch):
+    journal = scratch / "journal"
+    refused(kakeya("prove", "-m", MODEL, "--restorer", "identity", "--lengths", "320", "-n", "1", "--arms", "oracle,restored",
+                   "--restore-buffer", "16", "--journal", journal), "buffer")
+    assert journal_lines(journal) == []
 
 
 @case("any UTF-8 text is a haystack: without newlines, short ones repeated")
@@ -194,7 +247,7 @@ def haystacks(scratch):
         path = scratch / name
         path.write_text(text)
         result = report(scratch, "--lengths", "512", "-n", "1", "--arms", "window", "--haystack", path)
-        assert result["settings"]["haystack"] == str(path)
+        assert result["settings"]["haystack"] == path.name
 
 
 @case("the oracle is left out beyond the model's context, and the report says so")
@@ -265,6 +318,7 @@ def bad_files(scratch):
     words = ["--lengths", "320", "-n", "1"]
     refused(kakeya("prove", "-m", MODEL, *words, "--haystack", broken_haystack(scratch, b"")), "empty")
     refused(kakeya("prove", "-m", MODEL, *words, "--haystack", broken_haystack(scratch, b"abc\xff")), "UTF-8")
+    refused(kakeya("prove", "-m", MODEL, *words, "--haystack", broken_haystack(scratch, b"Some text.\0" * 400)), "NUL")
     notes = scratch / "notes"
     notes.write_text("my notes\n")
     refused(kakeya("prove", "-m", MODEL, *words, "--journal", notes), "notes")
