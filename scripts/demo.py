@@ -117,7 +117,7 @@ class Chat:
     def watch(self):
         for line in self.process.stderr:
             if "K/V" in line:
-                self.stats = re.search(r"\[(\d+) tokens, K/V ([^,]+),.*history ([^\]]+)\]", line).groups()
+                self.stats = re.search(r"\[(\d+) tokens, K/V (.+) \((\d+) bytes\),.*history ([^\]]+)\]", line).groups()
                 self.seen.set()
 
     def send(self, line):
@@ -125,7 +125,7 @@ class Chat:
         self.process.stdin.flush()
 
     def say(self, message, attachment=None):
-        """Sends a message and returns the answer and (tokens, K/V, history)."""
+        """Sends a message and returns the answer and (tokens, K/V, its bytes, history)."""
         if attachment:
             self.send(f"/read {attachment}")
         self.send(message)
@@ -147,9 +147,9 @@ def talk(args, passage):
     seen = []
 
     def turn(message, attachment=None, shown=""):
-        reply, (tokens, kv, history) = chat.say(message, attachment)
+        reply, (tokens, kv, kv_bytes, history) = chat.say(message, attachment)
         print(f"> {shown}{message}\n{reply}\n    [{int(tokens):,} tokens | K/V {kv} | history {history}]", flush=True)
-        seen.append(kv)
+        seen.append(kv_bytes)
         return reply
 
     turn(f"Please remember:{NEEDLE}")
