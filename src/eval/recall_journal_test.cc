@@ -25,6 +25,7 @@ RecallRecord Sample(int64_t prompt) {
   record.resident_bytes = 123456;
   record.peak_bytes = 234567;
   record.history_bytes = 3456;
+  record.scratch_bytes = 77777;
   record.restored_pages = 70;
   record.restored_vectors = 8960;
   record.failed_pages = 1;

@@ -1,12 +1,12 @@
 // What prompts are made of, and how far training doesn't know it.
 //
-// Keys: here only those are made whose hash IsHeldOutKey accepts. Training's keys are the others, but
-// for the variables of its chains, whose names it draws from all.
-// Phrasings: none stands word for word in training's sources but in its lists of held-out ones. Three
-// facts differ from its frames by their attribute alone (which it holds out, too): the magic number
-// and the access code in statement and question, the vault number in the question; so does the first
-// of the four-values frames. Synonym pairs are training's own, in both directions: knowing that a
-// physician is a doctor is not what is measured.
+// Keys: here only those are made whose hash IsHeldOutKey accepts. Training's keys are the others,
+// but for the variables of its chains, whose names it draws from all. Phrasings: none stands word
+// for word in training's sources but in its lists of held-out ones. Three facts differ from its
+// frames by their attribute alone (which it holds out, too): the magic number and the access code
+// in statement and question, the vault number in the question; so does the first of the four-values
+// frames. Synonym pairs are training's own, in both directions: knowing that a physician is a
+// doctor is not what is measured.
 #ifndef KAKEYA_EVAL_RECALL_LEXICON_H_
 #define KAKEYA_EVAL_RECALL_LEXICON_H_
 

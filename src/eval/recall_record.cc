@@ -85,6 +85,7 @@ Json ToJson(const RecallRecord& record) {
           {"resident_bytes", record.resident_bytes},
           {"peak_bytes", record.peak_bytes},
           {"history_bytes", record.history_bytes},
+          {"scratch_bytes", record.scratch_bytes},
           {"restored_pages", record.restored_pages},
           {"restored_vectors", record.restored_vectors},
           {"failed_pages", record.failed_pages},
@@ -116,6 +117,7 @@ Result<RecallRecord> RecordFromJson(const Json& json) {
   KAKEYA_RETURN_IF_ERROR(Read(json, "resident_bytes", &record.resident_bytes));
   KAKEYA_RETURN_IF_ERROR(Read(json, "peak_bytes", &record.peak_bytes));
   KAKEYA_RETURN_IF_ERROR(Read(json, "history_bytes", &record.history_bytes));
+  KAKEYA_RETURN_IF_ERROR(Read(json, "scratch_bytes", &record.scratch_bytes));
   KAKEYA_RETURN_IF_ERROR(Read(json, "restored_pages", &record.restored_pages));
   KAKEYA_RETURN_IF_ERROR(Read(json, "restored_vectors", &record.restored_vectors));
   KAKEYA_RETURN_IF_ERROR(Read(json, "failed_pages", &record.failed_pages));

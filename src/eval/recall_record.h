@@ -44,6 +44,7 @@ struct RecallRecord {
   uint64_t resident_bytes = 0;
   uint64_t peak_bytes = 0;
   uint64_t history_bytes = 0;
+  uint64_t scratch_bytes = 0;
   int64_t restored_pages = 0;  // one chunk in one layer and KV head each
   int64_t restored_vectors = 0;
   int64_t failed_pages = 0;

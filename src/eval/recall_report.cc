@@ -16,6 +16,7 @@ RecallReport MakeReport(const Engine& engine, const RecallOptions& options,
   report.rows = RowsOf(outcome.records, report.reach);
   report.skipped = outcome.skipped;
   report.full_kv = outcome.full_kv;
+  report.restorer_bytes = engine.restorer_bytes();
   report.machines = MachinesOf(outcome.records);
   report.coupon_layers = CouponLayersOf(outcome.records);
   std::set<int64_t> without_oracle;

@@ -38,6 +38,7 @@ struct RecallReport {
   std::map<int64_t, FullKvBytes> full_kv;
   std::map<std::string, int64_t> machines;  // number of runs on each
   std::vector<int> coupon_layers;
+  uint64_t restorer_bytes = 0;  // parameters of the trained restorer, as they lie in memory
   RecallVerdict verdict;
 };
 

@@ -31,6 +31,7 @@ std::string TableRow(const RecallRow& row) {
          Cell(beyond) + Cell(BytesText(static_cast<double>(row.resident_bytes))) +
          Cell(BytesText(static_cast<double>(row.history_bytes))) +
          Cell(BytesText(static_cast<double>(row.held_bytes))) +
+         Cell(BytesText(static_cast<double>(row.scratch_bytes))) +
          Cell(std::to_string(row.restored_vectors)) +
          Cell(fmt::format("{:.3f}", row.prefill_ms_per_token)) +
          Cell(fmt::format("{:.2f}", row.decode_ms_per_token)) + "</tr>\n";
@@ -47,7 +48,7 @@ std::string Table(const RecallReport& report, RecallTask task, int64_t length) {
   out +=
       "<div class=\"scroll\"><table><tr><th>arm</th><th>n</th><th>recall</th><th>95 % "
       "interval</th><th>minus oracle, paired</th><th>beyond reach</th><th>K/V resident</th>"
-      "<th>history</th><th>both</th><th>vectors restored</th><th>ms/token, "
+      "<th>history</th><th>both</th><th>scratch</th><th>vectors restored</th><th>ms/token, "
       "prefill</th><th>ms/token, "
       "decode</th></tr>\n";
   for (const RecallRow& row : report.rows) {
@@ -139,7 +140,9 @@ std::string Provenance(const RecallReport& report) {
       "held, "
       "with the restore buffer, at most over the prompts; history is what grows with the text "
       "(token "
-      "ids, codes, summaries), both their sum; full K/V is the most that the prompts of a length "
+      "ids, codes, summaries), both their sum; scratch is what activations take, of fixed size; "
+      "the restorer's parameters "
+      "take {} bytes beside all that; full K/V is the most that the prompts of a length "
       "take.</p>\n",
       EscapeHtml(source.command), EscapeHtml(source.version), EscapeHtml(source.build),
       EscapeHtml(source.model), source.restorer.empty() ? "none" : EscapeHtml(source.restorer),
@@ -147,7 +150,7 @@ std::string Provenance(const RecallReport& report) {
       EscapeHtml(source.kv_type), source.restore_buffer, report.options.session.prefill_block,
       source.threads, EscapeHtml(MachinesText(report)),
       report.machines.size() > 1 ? fmt::format(" <b>Note: {}.</b>", kMachinesDiffer) : "",
-      kPairedMethod);
+      kPairedMethod, report.restorer_bytes);
 }
 
 }  // namespace

@@ -26,10 +26,11 @@ std::string RowLine(const RecallRow& row) {
   const std::string beyond =
       row.beyond_reach.n == 0 ? std::string("-")
                               : fmt::format("{} of {}", row.beyond_reach.hits, row.beyond_reach.n);
-  line += fmt::format("  {:>12} {:>9} {:>9} {:>9} {:>9.3f} {:>8.2f}\n", beyond,
+  line += fmt::format("  {:>12} {:>9} {:>9} {:>9} {:>9} {:>9.3f} {:>8.2f}\n", beyond,
                       BytesText(static_cast<double>(row.resident_bytes)),
                       BytesText(static_cast<double>(row.history_bytes)),
-                      BytesText(static_cast<double>(row.held_bytes)), row.prefill_ms_per_token,
+                      BytesText(static_cast<double>(row.held_bytes)),
+                      BytesText(static_cast<double>(row.scratch_bytes)), row.prefill_ms_per_token,
                       row.decode_ms_per_token);
   return line;
 }
@@ -42,10 +43,10 @@ std::string TaskTable(const RecallReport& report, RecallTask task, int64_t lengt
   if (known) {
     out += fmt::format(" (full K/V: {})", BytesText(static_cast<double>(full->second.bytes)));
   }
-  out +=
-      fmt::format("\n  {:<{}} {:>5} {:>6}  {:<14}  {:<25}  {:>12} {:>9} {:>9} {:>9} {:>9} {:>8}\n",
-                  "arm", kArmWidth, "n", "recall", "95 % interval", "minus oracle, paired",
-                  "beyond reach", "K/V", "history", "both", "ms/prefill", "ms/token");
+  out += fmt::format(
+      "\n  {:<{}} {:>5} {:>6}  {:<14}  {:<25}  {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n", "arm",
+      kArmWidth, "n", "recall", "95 % interval", "minus oracle, paired", "beyond reach", "K/V",
+      "history", "both", "scratch", "ms/prefill", "ms/token");
   for (const RecallRow& row : report.rows) {
     if (row.task != task || row.length != length) continue;
     out += RowLine(row);
@@ -74,6 +75,9 @@ std::string ReportAsText(const RecallReport& report) {
       "windows of all layers reach\n",
       report.reach);
   out += "K/V (with the restore buffer), history, both, full K/V: at most over the prompts\n";
+  out += fmt::format(
+      "scratch: activations, of fixed size; beside these, the restorer's parameters: {}\n",
+      BytesText(static_cast<double>(report.restorer_bytes)));
   out += fmt::format("measured on: {}\n", MachinesText(report));
   if (report.machines.size() > 1) out += fmt::format("{}\n", kMachinesDiffer);
   std::string held;

@@ -25,6 +25,7 @@ RecallReport Sample() {
   report.options.lengths = {1024, 4096};
   report.options.n = 40;
   report.reach = 1270;
+  report.restorer_bytes = 6'100'000;
   report.max_positions = 16384;
   std::vector<RecallRecord> records;
   for (const RecallTask task : report.options.tasks) {
@@ -42,6 +43,7 @@ RecallReport Sample() {
           record.decode_seconds = 0.25;
           record.resident_bytes = static_cast<uint64_t>(1000 * length + i);
           record.history_bytes = static_cast<uint64_t>(80 * length);
+          record.scratch_bytes = 5000;
           record.restored_vectors = Restores(arm) ? 100 : 0;
           record.phrasing = i % 2 == 0 ? "an <even> one" : "an odd one";
           record.machine = "A & B, 2 cores";
@@ -136,6 +138,9 @@ TEST(RecallReportJsonTest, SaysWhatRanWhereAndByWhichPhrasing) {
   EXPECT_EQ(phrasings[0]["recall"], 0.95);
   EXPECT_EQ(phrasings[1]["recall"], 1);
   EXPECT_EQ(json["rows"][1]["held_bytes"], 1024 * 1080 + 39);
+  EXPECT_EQ(json["rows"][1]["scratch_bytes"], 5000);
+  EXPECT_EQ(json["restorer_bytes"], 6'100'000);
+  EXPECT_NE(ReportAsText(report).find("the restorer's parameters: 6.1 MB"), std::string::npos);
   EXPECT_EQ(ReportAsText(report).find(kMachinesDiffer), std::string::npos);
   report.machines["Another, 8 cores"] = 3;
   EXPECT_NE(ReportAsText(report).find("Another, 8 cores (3 runs)"), std::string::npos);

@@ -29,6 +29,7 @@ void Add(const RecallRecord& record, int64_t reach, Sums* sums) {
   row.resident_bytes = std::max(row.resident_bytes, record.resident_bytes);
   row.peak_bytes = std::max(row.peak_bytes, record.peak_bytes);
   row.history_bytes = std::max(row.history_bytes, record.history_bytes);
+  row.scratch_bytes = std::max(row.scratch_bytes, record.scratch_bytes);
   row.held_bytes = std::max(row.held_bytes, record.resident_bytes + record.history_bytes);
   row.restored_pages += record.restored_pages;
   row.restored_vectors += record.restored_vectors;

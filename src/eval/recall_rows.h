@@ -48,6 +48,7 @@ struct RecallRow {
   uint64_t resident_bytes = 0;  // at most, over the prompts
   uint64_t peak_bytes = 0;
   uint64_t history_bytes = 0;
+  uint64_t scratch_bytes = 0;
   uint64_t held_bytes = 0;     // resident and history together, at most
   int64_t restored_pages = 0;  // in all, as the next two
   int64_t restored_vectors = 0;

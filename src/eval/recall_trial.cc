@@ -48,6 +48,7 @@ void Measure(const Session& session, const Generation& answer, RecallRecord* rec
   record->resident_bytes = std::max<uint64_t>(record->resident_bytes, usage.resident_bytes);
   record->peak_bytes = std::max<uint64_t>(record->peak_bytes, usage.peak_bytes);
   record->history_bytes = std::max<uint64_t>(record->history_bytes, usage.history_bytes);
+  record->scratch_bytes = std::max<uint64_t>(record->scratch_bytes, usage.scratch_bytes);
   record->answers.push_back(answer.text);
 }
 
