@@ -28,7 +28,8 @@ class ChunkRope {
   // been asked for.
   Tables Of(int64_t chunk);
 
-  static constexpr int kEntries = 64;
+  // As many as are near where max_distance is 8,192, and some more.
+  static constexpr int kEntries = 160;
 
  private:
   ChunkRope(const std::vector<float>& frequencies, Buffer tables)
