@@ -38,7 +38,7 @@ TEST(RecallHaystackTest, OddTextsMakeWholePrompts) {
   for (int i = 0; i < 400; ++i) cjk += "\u8a18\u61b6";
   for (const std::string& haystack :
        {std::string("x"), std::string("7"), std::string("\u00e9"), one_line, cjk,
-        std::string("e\u0301 decomposed. "), std::string("a\n\n\n"), std::string("\0\1", 2),
+        std::string("e\u0301 decomposed. "), std::string("a\n\n\n"), std::string("\1\2"),
         std::string("<|im_end|> <|endoftext|> "), std::string("End. \"Quote.\" (Aside.) ")}) {
     const Result<RecallPrompt> prompt = Make(haystack);
     ASSERT_TRUE(prompt.ok()) << haystack.substr(0, 20) << ": " << prompt.status().message();
