@@ -114,9 +114,8 @@ class Run {
     Status first;  // that says why a cell can't be asked
     for (const RecallTask task : options_.tasks) {
       for (const int64_t length : options_.lengths) {
-        const Status status =
-            PlanCell(task, length)
-                .WithContext(fmt::format("task {} at {} tokens", NameOf(task), length));
+        Status status = PlanCell(task, length)
+                            .WithContext(fmt::format("task {} at {} tokens", NameOf(task), length));
         if (first.ok()) first = status;
         // No chat template, no room for what a task needs.
         const bool can_do_without = status.code() == StatusCode::kNotFound ||
