@@ -4,8 +4,8 @@
 #include <cstring>
 #include <limits>
 
-#include "backend/cpu/vnni-inl.h"
 #include "backend/cpu/vnni.h"
+#include "backend/cpu/vnni_target.h"
 #include "proposer/summary_dot.h"
 
 namespace kakeya {
@@ -13,7 +13,6 @@ namespace {
 
 #if defined(__x86_64__)
 
-constexpr int kSegments = 4;
 constexpr int kBytes = 64;  // in a vector
 constexpr int kLanes32 = 16;
 // From so many rows on, lanes are rows and nothing has to be summed across them.
@@ -31,7 +30,7 @@ KAKEYA_VNNI inline __m128i SumOfFour(__m512i a, __m512i b, __m512i c, __m512i d)
 }
 
 // One row after the other.
-template <int kVectors>
+template <int kSegments, int kVectors>
 KAKEYA_VNNI uint32_t ScoresOfFewRows(const SummaryQueries& queries, const ChunkSummaries& chunk,
                                      const ScoreTest& test, float* scores) {
   const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
@@ -44,7 +43,6 @@ KAKEYA_VNNI uint32_t ScoresOfFewRows(const SummaryQueries& queries, const ChunkS
       z[s][v] = _mm512_xor_si512(_mm512_loadu_si512(from), sign);
     }
   }
-  const __m128 segment_scales = _mm_loadu_ps(chunk.scales);
   const __m128 none = _mm_set1_ps(-std::numeric_limits<float>::infinity());
   uint32_t passing = 0;
   for (int r = 0; r < queries.rows; ++r) {
@@ -57,11 +55,16 @@ KAKEYA_VNNI uint32_t ScoresOfFewRows(const SummaryQueries& queries, const ChunkS
       KAKEYA_VNNI_UNROLL
       for (int s = 0; s < kSegments; ++s) sums[s] = _mm512_dpbusd_epi32(sums[s], z[s][v], q);
     }
-    const __m128i dots = _mm_add_epi32(SumOfFour(sums[0], sums[1], sums[2], sums[3]),
-                                       _mm_set1_epi32(queries.offsets[r]));
-    const __m128 scales = _mm_mul_ps(_mm_set1_ps(queries.scales[r]), segment_scales);
-    const __m128 raw = _mm_mul_ps(_mm_cvtepi32_ps(dots), scales);
-    const __m128 products = _mm_max_ps(raw, none);  // the second where the first is no number
+    __m128 products = none;
+    KAKEYA_VNNI_UNROLL
+    for (int s = 0; s < kSegments; s += 4) {
+      const __m128i dots = _mm_add_epi32(SumOfFour(sums[s], sums[s + 1], sums[s + 2], sums[s + 3]),
+                                         _mm_set1_epi32(queries.offsets[r]));
+      const __m128 scales =
+          _mm_mul_ps(_mm_set1_ps(queries.scales[r]), _mm_loadu_ps(chunk.scales + s));
+      const __m128 raw = _mm_mul_ps(_mm_cvtepi32_ps(dots), scales);
+      products = _mm_max_ps(raw, products);  // the second where the first is no number
+    }
     const __m128 pairs = _mm_max_ps(products, _mm_movehl_ps(products, products));
     const float best = _mm_cvtss_f32(_mm_max_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
     scores[r] = best + test.bias[r];
@@ -71,7 +74,7 @@ KAKEYA_VNNI uint32_t ScoresOfFewRows(const SummaryQueries& queries, const ChunkS
 }
 
 // Lanes are rows: kGroups times 16 of them.
-template <int kVectors, int kGroups>
+template <int kSegments, int kVectors, int kGroups>
 KAKEYA_VNNI uint32_t ScoresOfLanes(const SummaryQueries& queries, const ChunkSummaries& chunk,
                                    const ScoreTest& test, float* scores) {
   constexpr int kDim = kVectors * kBytes;
@@ -123,10 +126,17 @@ KAKEYA_VNNI uint32_t ScoresOfLanes(const SummaryQueries& queries, const ChunkSum
   return passing;
 }
 
-template <int kVectors>
+template <int kSegments, int kVectors>
 ScoreFn FastestOf(int rows) {
-  if (rows < kMinLaneRows) return ScoresOfFewRows<kVectors>;
-  return rows <= kLanes32 ? ScoresOfLanes<kVectors, 1> : ScoresOfLanes<kVectors, 2>;
+  if (rows < kMinLaneRows) return ScoresOfFewRows<kSegments, kVectors>;
+  return rows <= kLanes32 ? ScoresOfLanes<kSegments, kVectors, 1>
+                          : ScoresOfLanes<kSegments, kVectors, 2>;
+}
+
+template <int kSegments>
+ScoreFn FastestOf(int rows, int dim) {
+  if (dim == kBytes) return FastestOf<kSegments, 1>(rows);
+  return dim == 2 * kBytes ? FastestOf<kSegments, 2>(rows) : ScoresPortable;
 }
 
 #endif
@@ -136,9 +146,9 @@ ScoreFn FastestOf(int rows) {
 ScoreFn FastestScores(int rows, int segments, int dim) {
 #if defined(__x86_64__)
   static_assert(kMaxDotRows == 2 * kLanes32);
-  if (segments == kSegments && cpu::UseVnni()) {
-    if (dim == kBytes) return FastestOf<1>(rows);
-    if (dim == 2 * kBytes) return FastestOf<2>(rows);
+  if (cpu::UseVnni()) {
+    if (segments == 4) return FastestOf<4>(rows, dim);
+    if (segments == 8) return FastestOf<8>(rows, dim);
   }
 #endif
   (void)rows;

@@ -1,8 +1,8 @@
 // What a file of VNNI kernels starts with, on x86-64: the intrinsics, KAKEYA_VNNI before every
 // function that uses them, and KAKEYA_VNNI_UNROLL before loops over arrays of vectors, whose bounds
 // are compile-time constants, so that the arrays become registers.
-#ifndef KAKEYA_BACKEND_CPU_VNNI_INL_H_
-#define KAKEYA_BACKEND_CPU_VNNI_INL_H_
+#ifndef KAKEYA_BACKEND_CPU_VNNI_TARGET_H_
+#define KAKEYA_BACKEND_CPU_VNNI_TARGET_H_
 
 #if defined(__x86_64__)
 #if defined(__GNUC__) && !defined(__clang__)
@@ -20,4 +20,4 @@
 #endif
 #endif
 
-#endif  // KAKEYA_BACKEND_CPU_VNNI_INL_H_
+#endif  // KAKEYA_BACKEND_CPU_VNNI_TARGET_H_
