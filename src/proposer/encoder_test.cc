@@ -43,7 +43,7 @@ TEST(EncoderTest, CodesAndSummariesAreThoseOfTheFormulas) {
     }
     const Rows summaries = reference.Summaries(states, chunk * kChunk);
     for (int s = 0; s < config.summary.segments; ++s) {
-      ExpectQuantised(summaries[s], record.summaries + s * config.summary.dim,
+      ExpectQuantised(summaries[s], test::SummaryOf(record, config, s).data(),
                       record.summary_scales[s]);
     }
   }

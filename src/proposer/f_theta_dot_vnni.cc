@@ -2,8 +2,8 @@
 // int32 in one instruction: twice what a fused multiply-add of floats does.
 #include <cstring>
 
-#include "backend/cpu/vnni_target.h"
 #include "backend/cpu/vnni.h"
+#include "backend/cpu/vnni_target.h"
 #include "proposer/f_theta_dot.h"
 
 namespace kakeya {

@@ -101,8 +101,11 @@ TEST_P(ParityTest, CodesAndSummaries) {
   for (int64_t chunk = 0; chunk < chunks(); ++chunk) {
     const ChunkRecord record = restorer_->history().At(chunk);
     ExpectSameCodes(record.codes, &codes[chunk * chunk_codes], chunk_codes, &neighbours);
-    ExpectSameCodes(record.summaries, &summaries[chunk * chunk_summaries], chunk_summaries,
-                    &neighbours);
+    for (int s = 0; s < config.summary.segments; ++s) {
+      const size_t dim = config.summary.dim;
+      ExpectSameCodes(test::SummaryOf(record, config, s).data(),
+                      &summaries[chunk * chunk_summaries + s * dim], dim, &neighbours);
+    }
     for (int t = 0; t < kChunk; ++t) {
       const float want = code_scales[chunk * kChunk + t];
       EXPECT_NEAR(record.code_scales[t], want, 2e-5 * want);

@@ -122,6 +122,16 @@ inline double At(const PackedMatrix& m, int64_t row, int64_t col) {
                         (row / kPackWidth * m.cols() + col) * kPackWidth + row % kPackWidth);
 }
 
+// One segment's summary, element by element.
+inline std::vector<int8_t> SummaryOf(const ChunkRecord& record, const RestorerConfig& config,
+                                     int segment) {
+  std::vector<int8_t> out;
+  for (int i = 0; i < config.summary.dim; ++i) {
+    out.push_back(record.summaries[SummaryIndex(config.summary.segments, segment, i)]);
+  }
+  return out;
+}
+
 // All that is kept of the first `chunks` chunks, byte by byte.
 inline std::vector<uint8_t> HistoryBytes(const History& history, const RestorerConfig& config) {
   std::vector<uint8_t> out;

@@ -16,6 +16,7 @@ constexpr int kMaxVerifierSize = 1 << 22;
 constexpr int64_t kMaxChunks = int64_t{1} << 18;
 constexpr int64_t kMaxDistance = int64_t{1} << 24;
 constexpr int kHeadDimMultiple = 8;
+constexpr int kSummaryDimMultiple = 4;
 
 // Reads one key into an int field.
 Status ReadSize(const Json& object, const char* key, int min, int max, int* out) {
@@ -58,6 +59,9 @@ Status ReadSummary(const Json& in, RestorerConfig::Summary* out) {
   KAKEYA_RETURN_IF_ERROR(ReadSize(in, "dim", 1, kMaxSummaryDim, &out->dim));
   KAKEYA_RETURN_IF_ERROR(ReadSize(in, "pool_heads", 1, kMaxSummaryDim, &out->pool_heads));
   KAKEYA_RETURN_IF_ERROR(MustDivide("segments", out->segments, "chunk", kChunk));
+  if (out->dim % kSummaryDimMultiple != 0) {
+    return Corrupt("key 'dim' is {}, must be a multiple of {}", out->dim, kSummaryDimMultiple);
+  }
   return MustDivide("pool_heads", out->pool_heads, "dim", out->dim);
 }
 

@@ -86,6 +86,7 @@ TEST(RestorerConfigTest, EveryFaultIsNamed) {
       {R"("segments": 4)", R"("segments": 5)", "summary: key 'segments' is 5"},
       {R"("dim": 128, "pool_heads": 8)", R"("dim": 128, "pool_heads": 7)", "'pool_heads' is 7"},
       {R"("dim": 128, "pool_heads": 8)", R"("dim": 2048, "pool_heads": 8)", "key 'dim' is 2048"},
+      {R"("dim": 128, "pool_heads": 8)", R"("dim": 6, "pool_heads": 3)", "a multiple of 4"},
       {R"("min_share_log": -5.5)", R"("min_share_log": -1e9)", "selection: key 'min_share_log'"},
       {R"("chunks": 8)", R"("chunks": 0)", "selection: key 'chunks' is 0"},
       {R"("max_distance": 8192)", R"("max_distance": 8191)", "max_distance 8191"},

@@ -20,15 +20,27 @@ namespace {
 
 constexpr int kTileRows = kMaxDotRows;
 constexpr int kTiles = (kMaxSelectRows + kTileRows - 1) / kTileRows;
-// Multiplications that are worth waking other threads for.
-constexpr int64_t kParallelWork = 1 << 17;
+// A range of chunks that is worth waking another thread for, and how many there may be.
+constexpr int64_t kMinRangeChunks = 16;
+constexpr int64_t kMaxRanges = 64;
 constexpr int32_t kNobody = -1;
+// Between two layers' scans the weights of a layer pass through the caches: summaries come from
+// afar, and records are too short for the hardware to run ahead.
+constexpr int64_t kChunksAhead = 2;
+constexpr int kCacheLine = 64;
 
 // The bucket of a distance in chunks, at least 1.
 int DistanceBucket(int64_t distance) {
   assert(distance >= 1);
   return std::min(kDistanceBuckets - 1,
                   static_cast<int>(std::bit_width(static_cast<uint64_t>(distance))) - 1);
+}
+
+void Prefetch(const ChunkRecord& record, const RestorerConfig::Summary& config) {
+  __builtin_prefetch(record.summary_scales);
+  for (int at = 0; at < config.segments * config.dim; at += kCacheLine) {
+    __builtin_prefetch(record.summaries + at);
+  }
 }
 
 // The biases of a tile's rows for one chunk after the other. Rows stand in two chunks at most, and
@@ -103,9 +115,13 @@ Result<Selector> Selector::Create(const RestorerModel* model, MemoryBudget* budg
     KAKEYA_ASSIGN_OR_RETURN(tile.wide, allocate(config.summary.dim * sizeof(int16_t)));
     KAKEYA_ASSIGN_OR_RETURN(tile.quads, allocate(config.summary.dim * sizeof(int8_t)));
     std::fill_n(tile.quads.data(), tile.quads.size(), std::byte{0});
+    const size_t spread = size_t{kFewDotRows} * config.summary.dim * config.summary.segments;
+    KAKEYA_ASSIGN_OR_RETURN(tile.spread,
+                            budget->Allocate(MemoryTag::kScratch, spread, "selection"));
     tile.candidates.resize(kTileRows);
     out.tiles_.push_back(std::move(tile));
   }
+  out.parts_.assign(kMaxRanges, Part(config.verifier.kv_heads, Heaps(kFewDotRows)));
   return out;
 }
 
@@ -132,6 +148,15 @@ void Selector::Project(const SelectQueries& queries, const TileRows& rows, Tile*
     for (int i = 0; i + 4 <= dim; i += 4) {
       std::memcpy(tile->quads.as<int8_t>() + i * kMaxDotRows + r * 4, narrow + i, 4);
     }
+    if (rows.count <= kFewDotRows) {
+      const int segments = config.summary.segments;
+      int8_t* const spread = tile->spread.as<int8_t>() + r * dim * segments;
+      for (int i = 0; i < dim; i += 4) {
+        for (int s = 0; s < segments; ++s) {
+          std::memcpy(spread + SummaryIndex(segments, s, i), narrow + i, 4);
+        }
+      }
+    }
     // Nothing passes a threshold that is no number, which infinities must not become.
     const bool finite = std::isfinite(tile->scales[r]) && std::isfinite(row[dim]);
     tile->thresholds[r] =
@@ -139,47 +164,140 @@ void Selector::Project(const SelectQueries& queries, const TileRows& rows, Tile*
   }
 }
 
-// Leaves each row's best chunks in its candidates.
-void Selector::Scan(const SelectQueries& queries, const History& history, const TileRows& rows,
-                    Tile* tile) const {
-  const RestorerConfig::Summary& config = model_->config.summary;
-  const SummaryQueries vectors{.narrow = tile->narrow.as<int8_t>(),
-                               .wide = tile->wide.as<int16_t>(),
-                               .quads = tile->quads.as<int8_t>(),
-                               .offsets = tile->offsets.data(),
-                               .scales = tile->scales.data(),
-                               .rows = rows.count};
-  const std::span<const int64_t> window_begin =
-      queries.window_begin.subspan(rows.first, rows.count);
-  const ScoreFn score = FastestScores(rows.count, config.segments, config.dim);
-  RowBiases biases(model_->select_at(queries.layer, rows.kv_head).distance.as<float>(),
-                   queries.first_position + rows.first, rows.count);
-  ScoreTest test;
-  test.bias.fill(0);
-  test.least.fill(std::numeric_limits<float>::quiet_NaN());
-  alignas(64) std::array<float, kMaxDotRows> scores;
-  for (int r = 0; r < rows.count; ++r) tile->candidates[r].clear();
-  // The latest first: they tend to be the best, and what comes then seldom gets into the heap.
-  int first = rows.count;  // windows ascend: the rows before it see no chunk so late
-  for (int64_t chunk = window_begin.back() / kChunk - 1; chunk >= queries.first_chunk; --chunk) {
-    for (; first > 0 && window_begin[first - 1] / kChunk > chunk; --first) {
-      test.least[first - 1] = tile->thresholds[first - 1];
+// One KV head's rows, on their way from the latest chunk to the first.
+class Selector::Scan {
+ public:
+  // Chunks come in descending order, all below `end`.
+  Scan(const Selector& selector, const SelectQueries& queries, const TileRows& rows,
+       const Tile& tile, Heaps* candidates)
+      : config_(selector.model_->config.summary),
+        rows_(rows),
+        tile_(tile),
+        max_chunks_(queries.max_chunks),
+        window_begin_(queries.window_begin.subspan(rows.first, rows.count)),
+        vectors_{.wide = tile.wide.as<int16_t>(),
+                 .spread = tile.spread.as<int8_t>(),
+                 .quads = tile.quads.as<int8_t>(),
+                 .offsets = tile.offsets.data(),
+                 .scales = tile.scales.data(),
+                 .rows = rows.count},
+        score_(FastestScores(rows.count, config_.segments, config_.dim)),
+        biases_(selector.model_->select_at(queries.layer, rows.kv_head).distance.as<float>(),
+                queries.first_position + rows.first, rows.count),
+        first_(rows.count),
+        candidates_(*candidates) {
+    test_.bias.fill(0);
+    test_.least.fill(std::numeric_limits<float>::quiet_NaN());
+    for (int r = 0; r < rows.count; ++r) candidates_[r].clear();
+  }
+
+  void Visit(int64_t chunk, const ChunkRecord& record) {
+    // Windows ascend: the rows before first_ see no chunk so late.
+    for (; first_ > 0 && window_begin_[first_ - 1] / kChunk > chunk; --first_) {
+      test_.least[first_ - 1] = tile_.thresholds[first_ - 1];
     }
-    if (IsExcluded(queries, chunk) || history.bad(chunk)) continue;
-    const ChunkRecord record = history.At(chunk);
-    biases.MoveTo(chunk, &test.bias);
-    uint32_t passing = score(vectors,
-                             {.values = record.summaries,
-                              .scales = record.summary_scales,
-                              .segments = config.segments,
-                              .dim = config.dim},
-                             test, scores.data());
+    biases_.MoveTo(chunk, &test_.bias);
+    uint32_t passing = score_(vectors_,
+                              {.values = record.summaries,
+                               .scales = record.summary_scales,
+                               .segments = config_.segments,
+                               .dim = config_.dim},
+                              test_, scores_.data());
     for (; passing != 0; passing &= passing - 1) {
       const int r = std::countr_zero(passing);
-      std::vector<Candidate>& heap = tile->candidates[r];
-      Offer({scores[r], chunk}, queries.max_chunks, &heap);
-      if (static_cast<int64_t>(heap.size()) == queries.max_chunks) {
-        test.least[r] = heap.front().score;
+      std::vector<Candidate>& heap = candidates_[r];
+      Offer({scores_[r], chunk}, max_chunks_, &heap);
+      if (static_cast<int64_t>(heap.size()) == max_chunks_) test_.least[r] = heap.front().score;
+    }
+  }
+
+ private:
+  const RestorerConfig::Summary& config_;
+  const TileRows rows_;
+  const Tile& tile_;
+  const int64_t max_chunks_;
+  const std::span<const int64_t> window_begin_;
+  const SummaryQueries vectors_;
+  const ScoreFn score_;
+  RowBiases biases_;
+  int first_;
+  ScoreTest test_;
+  alignas(64) std::array<float, kMaxDotRows> scores_;
+  Heaps& candidates_;
+};
+
+// Calls visit(chunk, record) for the chunks that may be chosen, the latest first: they tend to be
+// the best, and what comes then seldom gets into a heap.
+template <typename Visit>
+void ForEachChunk(const SelectQueries& queries, const History& history,
+                  const RestorerConfig::Summary& config, int64_t begin, int64_t end,
+                  const Visit& visit) {
+  for (int64_t chunk = end - 1; chunk >= begin; --chunk) {
+    if (IsExcluded(queries, chunk) || history.bad(chunk)) continue;
+    if (chunk - kChunksAhead >= begin) Prefetch(history.At(chunk - kChunksAhead), config);
+    visit(chunk, history.At(chunk));
+  }
+}
+
+// Many rows: a task is a tile of rows of one KV head, and takes all chunks.
+void Selector::ScanByTiles(const OpContext& context, const SelectQueries& queries,
+                           const History& history, ChunkRange chunks) {
+  const RestorerConfig& config = model_->config;
+  const int tiles = (queries.rows + kTileRows - 1) / kTileRows;
+  ParallelFor(context.pool, int64_t{config.verifier.kv_heads} * tiles, [&](int64_t task) {
+    const int index = static_cast<int>(task % tiles);
+    const int first = index * kTileRows;
+    const TileRows rows{.kv_head = static_cast<int>(task / tiles),
+                        .first = first,
+                        .count = std::min(kTileRows, queries.rows - first)};
+    Tile* const tile = &tiles_[rows.kv_head * kTiles + index];
+    Project(queries, rows, tile);
+    Scan scan(*this, queries, rows, *tile, &tile->candidates);
+    ForEachChunk(queries, history, config.summary, chunks.begin, chunks.end,
+                 [&](int64_t chunk, const ChunkRecord& record) { scan.Visit(chunk, record); });
+  });
+}
+
+// All heads' choices among one range.
+void Selector::ScanRange(const SelectQueries& queries, const History& history, ChunkRange chunks,
+                         Part* part) const {
+  std::vector<Scan> scans;
+  for (size_t head = 0; head < part->size(); ++head) {
+    scans.emplace_back(*this, queries, TileRows{static_cast<int>(head), 0, queries.rows},
+                       tiles_[head * kTiles], &(*part)[head]);
+  }
+  ForEachChunk(queries, history, model_->config.summary, chunks.begin, chunks.end,
+               [&](int64_t chunk, const ChunkRecord& record) {
+                 for (Scan& scan : scans) scan.Visit(chunk, record);
+               });
+}
+
+// Few rows: what costs is to fetch the summaries, so a task is a range of chunks, for all KV heads.
+// The best of all ranges' best are the best of all, however they are cut.
+void Selector::ScanByRanges(const OpContext& context, const SelectQueries& queries,
+                            const History& history, ChunkRange chunks) {
+  const int kv_heads = model_->config.verifier.kv_heads;
+  const int64_t threads = context.pool == nullptr ? 1 : context.pool->threads();
+  const int64_t ranges = std::clamp<int64_t>((chunks.end - chunks.begin) / kMinRangeChunks, 1,
+                                             std::min<int64_t>(threads, kMaxRanges));
+  ThreadPool* const pool = ranges > 1 ? context.pool : nullptr;
+  ParallelFor(pool, kv_heads, [&](int64_t head) {
+    Project(queries, {static_cast<int>(head), 0, queries.rows}, &tiles_[head * kTiles]);
+  });
+  ParallelFor(pool, ranges, [&](int64_t i) {
+    const int64_t count = chunks.end - chunks.begin;
+    ScanRange(queries, history,
+              {chunks.begin + count * i / ranges, chunks.begin + count * (i + 1) / ranges},
+              &parts_[i]);
+  });
+  for (int head = 0; head < kv_heads; ++head) {
+    for (int r = 0; r < queries.rows; ++r) {
+      std::vector<Candidate>& heap = tiles_[head * kTiles].candidates[r];
+      heap.clear();
+      for (int64_t i = 0; i < ranges; ++i) {
+        for (const Candidate& candidate : parts_[i][head][r]) {
+          Offer(candidate, queries.max_chunks, &heap);
+        }
       }
     }
   }
@@ -231,19 +349,12 @@ void Selector::Select(const OpContext& context, const SelectQueries& queries,
   const int64_t chunks = queries.window_begin.back() / kChunk - queries.first_chunk;
   if (chunks <= 0 || queries.max_chunks <= 0) return;
 
-  const int tiles = (queries.rows + kTileRows - 1) / kTileRows;
-  const int64_t row_work =
-      int64_t{config.summary.dim} * (chunks * config.summary.segments + config.select_inputs());
-  const bool parallel = queries.rows * kv_heads * row_work >= kParallelWork;
-  ParallelFor(parallel ? context.pool : nullptr, int64_t{kv_heads} * tiles, [&](int64_t task) {
-    const int head = static_cast<int>(task / tiles);
-    const int index = static_cast<int>(task % tiles);
-    const int first = index * kTileRows;
-    const TileRows rows{head, first, std::min(kTileRows, queries.rows - first)};
-    Tile* const tile = &tiles_[head * kTiles + index];
-    Project(queries, rows, tile);
-    Scan(queries, history, rows, tile);
-  });
+  const ChunkRange range{queries.first_chunk, queries.first_chunk + chunks};
+  if (queries.rows <= kFewDotRows) {
+    ScanByRanges(context, queries, history, range);
+  } else {
+    ScanByTiles(context, queries, history, range);
+  }
   for (int head = 0; head < kv_heads; ++head) {
     Gather(std::span(tiles_).subspan(head * kTiles, kTiles), queries.rows, &visits[head]);
   }

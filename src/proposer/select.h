@@ -37,6 +37,7 @@ class Selector {
     float score = 0;
     int64_t chunk = 0;
   };
+  using Heaps = std::vector<std::vector<Candidate>>;  // per row: a heap, the worst on top
   // Some rows of one KV head: the work of one task.
   struct TileRows {
     int kv_head = 0;
@@ -50,24 +51,39 @@ class Selector {
     Buffer narrow;     // (rows, dim): int8
     Buffer wide;       // (rows, dim): the same in int16
     Buffer quads;      // (dim / 4, rows, 4): the same in int8
+    Buffer spread;     // (kFewDotRows, dim / 4, segments, 4): the same, once per segment
     std::array<int32_t, kMaxDotRows> offsets{};
     std::array<float, kMaxDotRows> scales{};
     std::array<float, kMaxDotRows> thresholds;
-    std::vector<std::vector<Candidate>> candidates;  // per row: a heap, the worst on top
+    Heaps candidates;
   };
 
   explicit Selector(const RestorerModel* model) : model_(model) {}
+  // Chunks [begin, end).
+  struct ChunkRange {
+    int64_t begin = 0;
+    int64_t end = 0;
+  };
+  class Scan;
+  // Of a few rows: each KV head's candidates among one range of chunks.
+  using Part = std::vector<Heaps>;
+
   static bool IsBetter(const Candidate& a, const Candidate& b);
   static void ReplaceWorst(const Candidate& candidate, std::vector<Candidate>* heap);
   static void Offer(const Candidate& candidate, int64_t max, std::vector<Candidate>* heap);
   void Project(const SelectQueries& queries, const TileRows& rows, Tile* tile) const;
-  void Scan(const SelectQueries& queries, const History& history, const TileRows& rows,
-            Tile* tile) const;
+  void ScanByTiles(const OpContext& context, const SelectQueries& queries, const History& history,
+                   ChunkRange chunks);
+  void ScanByRanges(const OpContext& context, const SelectQueries& queries, const History& history,
+                    ChunkRange chunks);
+  void ScanRange(const SelectQueries& queries, const History& history, ChunkRange chunks,
+                 Part* part) const;
   void Gather(std::span<const Tile> tiles, int rows, std::vector<ChunkVisit>* visits);
   ChunkVisit& VisitOf(int64_t chunk, std::vector<ChunkVisit>* visits);
 
   const RestorerModel* model_;
   std::vector<Tile> tiles_;     // (kv_heads, tiles of kMaxSelectRows rows)
+  std::vector<Part> parts_;     // per range
   std::vector<int32_t> table_;  // scratch of Gather: chunks by hash, as places in its visits
 };
 

@@ -100,7 +100,8 @@ class SelectTest : public testing::Test {
       float best = -INFINITY;
       for (int segment = 0; segment < config.summary.segments; ++segment) {
         int64_t dot = 0;
-        for (int i = 0; i < dim; ++i) dot += q[i] * record.summaries[segment * dim + i];
+        const std::vector<int8_t> summary = test::SummaryOf(record, config, segment);
+        for (int i = 0; i < dim; ++i) dot += q[i] * summary[i];
         best = std::max(best, static_cast<float>(dot) * (scale * record.summary_scales[segment]));
       }
       const int64_t distance = (queries.first_position + row) / kChunk - c;

@@ -5,6 +5,7 @@
 
 #include "backend/numerics.h"
 #include "proposer/quantize.h"
+#include "proposer/summary_dot.h"
 
 namespace kakeya {
 namespace {
@@ -32,6 +33,7 @@ void PoolSummaries(const RestorerConfig::Summary& config, const float* logits,
   const int tokens = kChunk / config.segments;
   const int slice = config.dim / config.pool_heads;
   std::array<float, kMaxSummaryDim> summary;
+  std::array<int8_t, kMaxSummaryDim> narrow;
   for (int segment = 0; segment < config.segments; ++segment) {
     const float* const segment_logits = logits + segment * tokens * config.pool_heads;
     const float* const segment_values = projected + segment * tokens * config.dim;
@@ -39,7 +41,10 @@ void PoolSummaries(const RestorerConfig::Summary& config, const float* logits,
       PoolSlice(segment_logits + head, config.pool_heads, segment_values + head * slice, config.dim,
                 tokens, slice, summary.data() + head * slice);
     }
-    scales[segment] = QuantizeInt8(summary.data(), config.dim, summaries + segment * config.dim);
+    scales[segment] = QuantizeInt8(summary.data(), config.dim, narrow.data());
+    for (int i = 0; i < config.dim; ++i) {
+      summaries[SummaryIndex(config.segments, segment, i)] = narrow[i];
+    }
   }
 }
 

@@ -9,17 +9,27 @@ namespace kakeya {
 
 // Rows that one call may have.
 inline constexpr int kMaxDotRows = 32;
+// Rows up to which a query is compared with all segments at once, rather than one with many rows.
+inline constexpr int kFewDotRows = 5;
 
-// out (rows, segments) = queries (rows, dim) times summaries (segments, dim) transposed, exact.
+// Where element i of a segment's summary lies. All segments' elements 4 q to 4 q + 3 stand
+// together, as (dim / 4, segments, 4): a vector holds neighbours of several segments, and sums over
+// dim need no sums across its lanes.
+constexpr int SummaryIndex(int segments, int segment, int i) {
+  return (i / 4 * segments + segment) * 4 + i % 4;
+}
+
+// out (rows, segments) = queries (rows, dim) times the summaries (as SummaryIndex says), exact.
 // Elements of both lie in [-127, 127]; queries are widened so that no step has to.
-// REQUIRES: rows <= kMaxDotRows, dim <= kMaxSummaryDim.
+// REQUIRES: rows <= kMaxDotRows, dim <= kMaxSummaryDim, a multiple of 4.
 void SummaryDots(const int16_t* queries, int rows, const int8_t* summaries, int segments, int dim,
                  int32_t* out);
 
 // Some rows of selector queries, in the layouts that the different paths want.
 struct SummaryQueries {
-  const int8_t* narrow = nullptr;    // (rows, dim)
-  const int16_t* wide = nullptr;     // (rows, dim): the same
+  const int16_t* wide = nullptr;     // (rows, dim)
+  const int8_t* spread = nullptr;    // (rows, dim / 4, segments, 4): the same, each four elements
+                                     // once per segment; used up to kFewDotRows rows
   const int8_t* quads = nullptr;     // (dim / 4, kMaxDotRows, 4): the same; nobody's rows are zeros
   const int32_t* offsets = nullptr;  // (kMaxDotRows): -128 times the sum of a row's elements
   const float* scales = nullptr;     // (kMaxDotRows)
@@ -28,7 +38,7 @@ struct SummaryQueries {
 
 // One chunk's summaries.
 struct ChunkSummaries {
-  const int8_t* values = nullptr;  // (segments, dim)
+  const int8_t* values = nullptr;  // (dim / 4, segments, 4)
   const float* scales = nullptr;   // (segments)
   int segments = 0;                // at most kChunk
   int dim = 0;                     // at most kMaxSummaryDim

@@ -20,8 +20,8 @@ TEST(SummaryDotTest, IsExactForEveryShapeAndInstructionSet) {
   std::mt19937 random(1);
   const auto value = [&] { return static_cast<int>(random() % 255) - 127; };
   test::ForEachTarget([&](const char* target) {
-    for (const int dim : {1, 8, 31, 32, 100, 128, kMaxSummaryDim}) {
-      for (const int segments : {1, 4}) {
+    for (const int dim : {4, 8, 32, 100, 128, kMaxSummaryDim}) {
+      for (const int segments : {1, 2, 4, 8, 16, 32}) {
         for (const int rows : {1, 3, 4, 7, kMaxDotRows}) {
           std::vector<int16_t> queries(static_cast<size_t>(rows) * dim);
           std::vector<int8_t> summaries(static_cast<size_t>(segments) * dim);
@@ -32,7 +32,9 @@ TEST(SummaryDotTest, IsExactForEveryShapeAndInstructionSet) {
           for (int r = 0; r < rows; ++r) {
             for (int s = 0; s < segments; ++s) {
               int32_t want = 0;
-              for (int i = 0; i < dim; ++i) want += queries[r * dim + i] * summaries[s * dim + i];
+              for (int i = 0; i < dim; ++i) {
+                want += queries[r * dim + i] * summaries[SummaryIndex(segments, s, i)];
+              }
               ASSERT_EQ(got[r * segments + s], want) << target << ", dim " << dim;
             }
           }
@@ -44,7 +46,7 @@ TEST(SummaryDotTest, IsExactForEveryShapeAndInstructionSet) {
 
 // Random queries of one shape in all layouts, with the largest values among them.
 struct Queries {
-  Queries(int rows, int dim, std::mt19937* random)
+  Queries(int rows, int dim, int segments, std::mt19937* random)
       : quads(static_cast<size_t>(dim / 4 * kMaxDotRows * 4)), offsets(kMaxDotRows) {
     for (int i = 0; i < rows * dim; ++i) {
       const auto value = static_cast<int8_t>(static_cast<int>((*random)() % 255) - 127);
@@ -56,14 +58,22 @@ struct Queries {
       offsets[r] = -128 * std::accumulate(row, row + dim, 0);
       for (int i = 0; i < dim / 4 * 4; ++i) quads[(i / 4 * kMaxDotRows + r) * 4 + i % 4] = row[i];
     }
+    for (int r = 0; r < rows; ++r) {
+      const size_t first = spread.size();
+      spread.resize(first + static_cast<size_t>(dim) * segments);
+      for (int i = 0; i < dim * segments; ++i) {
+        spread[first + SummaryIndex(segments, i / dim, i % dim)] = narrow[r * dim + i % dim];
+      }
+    }
     for (int r = 0; r < kMaxDotRows; ++r) {
       scales.push_back(static_cast<float>((*random)() % 1000) / 7919.0f);
     }
-    view = {narrow.data(), wide.data(), quads.data(), offsets.data(), scales.data(), rows};
+    view = {wide.data(), spread.data(), quads.data(), offsets.data(), scales.data(), rows};
   }
 
   std::vector<int8_t> narrow;
   std::vector<int16_t> wide;
+  std::vector<int8_t> spread;
   std::vector<int8_t> quads;
   std::vector<int32_t> offsets;
   std::vector<float> scales;
@@ -88,7 +98,7 @@ TEST(SummaryDotTest, ByteProductsGiveWhatThePortablePathGives) {
   for (const int dim : {32, 64, 128, 192}) {
     for (const int segments : {1, 2, 4, 8}) {
       for (const int rows : {1, 5, 6, 15, 16, 17, kMaxDotRows}) {
-        const Queries queries(rows, dim, &random);
+        const Queries queries(rows, dim, segments, &random);
         std::vector<int8_t> values(static_cast<size_t>(segments) * dim);
         for (int8_t& z : values) {
           z = static_cast<int8_t>(random() % 9 == 0 ? 127 : static_cast<int>(random() % 255) - 127);
@@ -114,11 +124,11 @@ TEST(SummaryDotTest, ByteProductsGiveWhatThePortablePathGives) {
 TEST(SummaryDotTest, ProductsThatAreNoNumbersCountForNothingOnEveryPath) {
   std::mt19937 random(3);
   for (const int rows : {1, 7, kMaxDotRows}) {
-    Queries queries(rows, 64, &random);
+    Queries queries(rows, 64, 4, &random);
     queries.scales.assign(kMaxDotRows, 1e30f);
     for (int zeros = 0; zeros < 4; ++zeros) {
       std::vector<int8_t> values(size_t{4} * 64, -1);
-      std::fill_n(values.begin() + zeros * 64, 64, int8_t{0});
+      for (int i = 0; i < 64; ++i) values[SummaryIndex(4, zeros, i)] = 0;
       std::vector<float> scales = {1e-30f, 1e-30f, 1e-30f, 1e-30f};
       scales[zeros] = 1e30f;
       ScoreTest test;

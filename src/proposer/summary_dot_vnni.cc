@@ -15,59 +15,54 @@ namespace {
 
 constexpr int kBytes = 64;  // in a vector
 constexpr int kLanes32 = 16;
-// From so many rows on, lanes are rows and nothing has to be summed across them.
-constexpr int kMinLaneRows = 6;
-
-// {sum of a, of b, of c, of d}.
-KAKEYA_VNNI inline __m128i SumOfFour(__m512i a, __m512i b, __m512i c, __m512i d) {
-  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-  const __m512i all =
-      _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-  const __m256i half =
-      _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
-  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+// The most of kSegments products, as the portable path finds it.
+template <int kSegments>
+KAKEYA_VNNI inline float MostOf(__m512i sums, int32_t offset, float row_scale,
+                                const float* segment_scales) {
+  const __m256i halves =
+      _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1));
+  __m128 most = _mm_set1_ps(-std::numeric_limits<float>::infinity());
+  // The second of a maximum is taken where the first is no number.
+  const auto join = [&](__m128i dots, const float* scales) KAKEYA_VNNI {
+    const __m128 scale = _mm_mul_ps(_mm_set1_ps(row_scale), _mm_loadu_ps(scales));
+    const __m128i whole = _mm_add_epi32(dots, _mm_set1_epi32(offset));
+    most = _mm_max_ps(_mm_mul_ps(_mm_cvtepi32_ps(whole), scale), most);
+  };
+  const __m128i low = _mm256_castsi256_si128(halves);
+  const __m128i high = _mm256_extracti128_si256(halves, 1);
+  if constexpr (kSegments == 4) {
+    join(_mm_add_epi32(low, high), segment_scales);
+  } else {
+    join(low, segment_scales);
+    join(high, segment_scales + 4);
+  }
+  const __m128 pairs = _mm_max_ps(most, _mm_movehl_ps(most, most));
+  return _mm_cvtss_f32(_mm_max_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
 }
 
-// One row after the other.
+// One row after the other, all segments at once: lanes are segments, several times.
 template <int kSegments, int kVectors>
 KAKEYA_VNNI uint32_t ScoresOfFewRows(const SummaryQueries& queries, const ChunkSummaries& chunk,
                                      const ScoreTest& test, float* scores) {
+  constexpr int kSteps = kSegments * kVectors;  // vectors of a chunk
+  constexpr int kSums = 4;                      // independent, to hide the latency
   const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
-  __m512i z[kSegments][kVectors];
-  KAKEYA_VNNI_UNROLL
-  for (int s = 0; s < kSegments; ++s) {
-    KAKEYA_VNNI_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
-      const int8_t* const from = chunk.values + (s * kVectors + v) * kBytes;
-      z[s][v] = _mm512_xor_si512(_mm512_loadu_si512(from), sign);
-    }
-  }
-  const __m128 none = _mm_set1_ps(-std::numeric_limits<float>::infinity());
   uint32_t passing = 0;
   for (int r = 0; r < queries.rows; ++r) {
-    __m512i sums[kSegments];
+    const int8_t* const spread = queries.spread + r * kSteps * kBytes;
+    __m512i sums[kSums];
     KAKEYA_VNNI_UNROLL
-    for (int s = 0; s < kSegments; ++s) sums[s] = _mm512_setzero_si512();
+    for (int i = 0; i < kSums; ++i) sums[i] = _mm512_setzero_si512();
     KAKEYA_VNNI_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
-      const __m512i q = _mm512_loadu_si512(queries.narrow + (r * kVectors + v) * kBytes);
-      KAKEYA_VNNI_UNROLL
-      for (int s = 0; s < kSegments; ++s) sums[s] = _mm512_dpbusd_epi32(sums[s], z[s][v], q);
+    for (int v = 0; v < kSteps; ++v) {
+      const __m512i z = _mm512_loadu_si512(chunk.values + v * kBytes);
+      sums[v % kSums] = _mm512_dpbusd_epi32(sums[v % kSums], _mm512_xor_si512(z, sign),
+                                            _mm512_loadu_si512(spread + v * kBytes));
     }
-    __m128 products = none;
-    KAKEYA_VNNI_UNROLL
-    for (int s = 0; s < kSegments; s += 4) {
-      const __m128i dots = _mm_add_epi32(SumOfFour(sums[s], sums[s + 1], sums[s + 2], sums[s + 3]),
-                                         _mm_set1_epi32(queries.offsets[r]));
-      const __m128 scales =
-          _mm_mul_ps(_mm_set1_ps(queries.scales[r]), _mm_loadu_ps(chunk.scales + s));
-      const __m128 raw = _mm_mul_ps(_mm_cvtepi32_ps(dots), scales);
-      products = _mm_max_ps(raw, products);  // the second where the first is no number
-    }
-    const __m128 pairs = _mm_max_ps(products, _mm_movehl_ps(products, products));
-    const float best = _mm_cvtss_f32(_mm_max_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
-    scores[r] = best + test.bias[r];
+    const __m512i all =
+        _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
+    scores[r] =
+        MostOf<kSegments>(all, queries.offsets[r], queries.scales[r], chunk.scales) + test.bias[r];
     passing |= static_cast<uint32_t>(scores[r] >= test.least[r]) << r;
   }
   return passing;
@@ -99,7 +94,7 @@ KAKEYA_VNNI uint32_t ScoresOfLanes(const SummaryQueries& queries, const ChunkSum
     KAKEYA_VNNI_UNROLL
     for (int s = 0; s < kSegments; ++s) {
       int32_t four;
-      std::memcpy(&four, z + s * kDim + quad * 4, sizeof(four));
+      std::memcpy(&four, z + (quad * kSegments + s) * 4, sizeof(four));
       const __m512i summary = _mm512_set1_epi32(four);
       KAKEYA_VNNI_UNROLL
       for (int g = 0; g < kGroups; ++g) {
@@ -128,7 +123,7 @@ KAKEYA_VNNI uint32_t ScoresOfLanes(const SummaryQueries& queries, const ChunkSum
 
 template <int kSegments, int kVectors>
 ScoreFn FastestOf(int rows) {
-  if (rows < kMinLaneRows) return ScoresOfFewRows<kSegments, kVectors>;
+  if (rows <= kFewDotRows) return ScoresOfFewRows<kSegments, kVectors>;
   return rows <= kLanes32 ? ScoresOfLanes<kSegments, kVectors, 1>
                           : ScoresOfLanes<kSegments, kVectors, 2>;
 }
