@@ -69,20 +69,23 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, b * cos + a * sin), -1).to(x.dtype)
 
 
-def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
-    """(..., n) -> integers in [-127, 127] (as F32) and the scale of each row: max|x| / 127."""
+INT8, INT4 = 127, 7  # the largest whole numbers of codes and selector queries, and of summaries
+
+
+def quantize(x: Tensor, limit: int = INT8) -> tuple[Tensor, Tensor]:
+    """(..., n) -> integers in [-limit, limit] (as F32) and the scale of each row: max|x| / limit."""
     x = x.float()
-    scale = x.abs().amax(-1, keepdim=True) / 127
-    q = torch.where(scale > 0, x / scale.clamp(min=1e-30), 0.0).round().clamp(-127, 127)
+    scale = x.abs().amax(-1, keepdim=True) / limit
+    q = torch.where(scale > 0, x / scale.clamp(min=1e-30), 0.0).round().clamp(-limit, limit)
     return q, scale.squeeze(-1)
 
 
-def fake_quantize(x: Tensor, on: bool = True) -> Tensor:
-    """What int8 leaves of x, in F32; the gradient passes as if nothing had happened."""
+def fake_quantize(x: Tensor, on: bool = True, limit: int = INT8) -> Tensor:
+    """What whole numbers leave of x, in F32; the gradient passes as if nothing had happened."""
     x = x.float()
     if not on:
         return x
-    q, scale = quantize(x.detach())
+    q, scale = quantize(x.detach(), limit)
     return x + (q * scale[..., None] - x).detach()
 
 
@@ -190,7 +193,7 @@ class Restorer(nn.Module):
         return out[0], out[1]
 
     def summaries(self, h: Tensor) -> Tensor:
-        """h (chunks, 64, hidden) -> (chunks, segments, dim) before int8."""
+        """h (chunks, 64, hidden) -> (chunks, segments, dim) before int4."""
         c, n = self.config, h.shape[0]
         h = h.view(n, c.segments, CHUNK // c.segments, -1)
         share = F.linear(h, self.pool).softmax(2)  # over the segment's tokens
@@ -206,7 +209,7 @@ class Restorer(nn.Module):
     def scores(self, layer: int, s: Tensor, z: Tensor, chunk_of: Tensor) -> Tensor:
         """Scores (rows, kv_heads, queries, chunks) of every chunk, evicted or not.
 
-        s: (rows, queries, kv_heads, dim); z: (rows, chunks, segments, dim), both through int8;
+        s: (rows, queries, kv_heads, dim); z: (rows, chunks, segments, dim), through int8 and int4;
         chunk_of: (rows or 1, queries) the chunk of each query.
         """
         rows, chunks, segments, _ = z.shape

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import hf_verifier
 import restored_attention as attention
-from restorer import CHUNK, Restorer, fake_quantize, quantize
+from restorer import CHUNK, INT4, Restorer, fake_quantize, quantize
 
 ALL, NONE = 0, -1  # numbers of chunks: every evicted one; none (sink and window alone)
 
@@ -28,7 +28,7 @@ class Oracle:
 class Restored:
     k: Tensor  # (layers, tokens, kv_heads * head_dim) as f_theta gives it
     v: Tensor
-    z: Tensor  # (rows, chunks, segments, dim) summaries through int8, with gradient
+    z: Tensor  # (rows, chunks, segments, dim) summaries through int4, with gradient
     z_q: Tensor  # the same as integers (rows, chunks * segments, dim) and scales
     z_scale: Tensor
 
@@ -91,12 +91,12 @@ class Regime:
         embedding = F.embedding(ids, self.verifier.embedding).view(rows * chunks, CHUNK, -1)
         first = torch.arange(rows * chunks, device=ids.device) % chunks == 0
         k, v, z = self.propose_all(embedding, first)
-        z_q, z_scale = quantize(z.detach())
+        z_q, z_scale = quantize(z.detach(), INT4)
         seg = self.restorer.config.segments
         return Restored(
             k,
             v,
-            fake_quantize(z).view(rows, chunks, seg, -1),
+            fake_quantize(z, limit=INT4).view(rows, chunks, seg, -1),
             z_q.view(rows, chunks * seg, -1),
             z_scale.view(rows, chunks * seg),
         )

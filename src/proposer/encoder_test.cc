@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "proposer/quantize.h"
 #include "proposer/reference_proposer.h"
 
 namespace kakeya {
@@ -17,11 +18,12 @@ using test::Row;
 using test::Rows;
 using test::TinyModels;
 
-// Values that the int8 numbers stand for are those wanted, up to half a step and float's own error.
-void ExpectQuantised(const Row& wanted, const int8_t* q, float scale) {
+// Values that the whole numbers stand for are those wanted, up to half a step and float's own
+// error.
+void ExpectQuantised(const Row& wanted, const int8_t* q, float scale, int limit) {
   double most = 0;
   for (const double value : wanted) most = std::max(most, std::fabs(value));
-  EXPECT_NEAR(scale, most / 127, 1e-5 * most);
+  EXPECT_NEAR(scale, most / limit, 1e-5 * most);
   for (size_t i = 0; i < wanted.size(); ++i) {
     EXPECT_NEAR(q[i] * double{scale}, wanted[i], 0.502 * scale + 1e-5 * most);
   }
@@ -39,12 +41,12 @@ TEST(EncoderTest, CodesAndSummariesAreThoseOfTheFormulas) {
     const ChunkRecord record = restorer->history().At(chunk);
     for (int t = 0; t < kChunk; ++t) {
       ExpectQuantised(test::Times(models.restorer.code, states[chunk * kChunk + t]),
-                      record.codes + t * config.code_dim, record.code_scales[t]);
+                      record.codes + t * config.code_dim, record.code_scales[t], kInt8Limit);
     }
     const Rows summaries = reference.Summaries(states, chunk * kChunk);
     for (int s = 0; s < config.summary.segments; ++s) {
       ExpectQuantised(summaries[s], test::SummaryOf(record, config, s).data(),
-                      record.summary_scales[s]);
+                      record.summary_scales[s], kInt4Limit);
     }
   }
 }
@@ -93,7 +95,7 @@ std::vector<int64_t> Differing(const History& a, const History& b, const Restore
     const bool same =
         std::equal(x.codes, x.codes + kChunk * config.code_dim, y.codes) &&
         std::equal(x.code_scales, x.code_scales + kChunk, y.code_scales) &&
-        std::equal(x.summaries, x.summaries + config.summary.segments * config.summary.dim,
+        std::equal(x.summaries, x.summaries + config.summary.segments * config.summary.dim / 2,
                    y.summaries);
     if (!same) out.push_back(chunk);
   }

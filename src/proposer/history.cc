@@ -12,7 +12,7 @@ size_t History::RecordBytes(const RestorerConfig& config) {
   const RestorerConfig::Summary& summary = config.summary;
   const size_t floats = static_cast<size_t>(kChunk) + summary.segments;
   return kChunk * sizeof(int32_t) + floats * sizeof(float) + size_t{kChunk} * config.code_dim +
-         static_cast<size_t>(summary.segments) * summary.dim;
+         static_cast<size_t>(summary.segments) * summary.dim / 2;
 }
 
 History::History(const RestorerConfig& config, MemoryBudget* budget)
@@ -40,7 +40,7 @@ ChunkRecord History::At(int64_t chunk) const {
   out.code_scales = reinterpret_cast<float*>(out.ids + kChunk);
   out.summary_scales = out.code_scales + kChunk;
   out.codes = reinterpret_cast<int8_t*>(out.summary_scales + segments_);
-  out.summaries = out.codes + int64_t{kChunk} * code_dim_;
+  out.summaries = reinterpret_cast<uint8_t*>(out.codes + int64_t{kChunk} * code_dim_);
   return out;
 }
 

@@ -4,7 +4,7 @@
 //   record := ids code_scales summary_scales codes summaries
 //   ids := i32 x kChunk                   code_scales := f32 x kChunk
 //   summary_scales := f32 x segments      codes := i8 x kChunk x code_dim
-//   summaries := i8 x dim / 4 x segments x 4     (summary_dot.h)
+//   summaries := two int4 a byte, segments x dim of them     (PackSummaries in summary_dot.h)
 //
 // Thread safety: none while it grows; any number of threads may read it otherwise.
 #ifndef KAKEYA_PROPOSER_HISTORY_H_
@@ -25,7 +25,7 @@ struct ChunkRecord {
   float* code_scales = nullptr;     // (kChunk); NaN: there is no code
   float* summary_scales = nullptr;  // (segments)
   int8_t* codes = nullptr;          // (kChunk, code_dim)
-  int8_t* summaries = nullptr;      // (dim / 4, segments, 4)
+  uint8_t* summaries = nullptr;     // (segments * dim / 2)
 };
 
 class History {

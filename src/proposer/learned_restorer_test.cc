@@ -36,7 +36,7 @@ TEST(LearnedRestorerTest, KeepsSoManyBytesPerChunkAndNothingElseGrows) {
                 sizeof(float));
   const size_t kv = session.used(MemoryTag::kKv);
   const size_t chunk =
-      kChunk * (4 + 4 + config.code_dim) + config.summary.segments * (4 + config.summary.dim);
+      kChunk * (4 + 4 + config.code_dim) + config.summary.segments * (4 + config.summary.dim / 2);
   for (int64_t n = 1; n <= 700; n += 63) {
     ASSERT_TRUE(restorer->Extend({}, RandomIds(63, 1)).ok());
     const size_t chunks = restorer->size() / kChunk;

@@ -125,10 +125,12 @@ inline double At(const PackedMatrix& m, int64_t row, int64_t col) {
 // One segment's summary, element by element.
 inline std::vector<int8_t> SummaryOf(const ChunkRecord& record, const RestorerConfig& config,
                                      int segment) {
+  const int segments = config.summary.segments;
+  std::vector<int8_t> all(static_cast<size_t>(segments) * config.summary.dim);
+  UnpackSummaries(record.summaries, static_cast<int>(all.size()), all.data());
   std::vector<int8_t> out;
-  for (int i = 0; i < config.summary.dim; ++i) {
-    out.push_back(record.summaries[SummaryIndex(config.summary.segments, segment, i)]);
-  }
+  for (int i = 0; i < config.summary.dim; ++i)
+    out.push_back(all[SummaryIndex(segments, segment, i)]);
   return out;
 }
 
@@ -145,7 +147,7 @@ inline std::vector<uint8_t> HistoryBytes(const History& history, const RestorerC
     add(record.code_scales, kChunk * sizeof(float));
     add(record.summary_scales, config.summary.segments * sizeof(float));
     add(record.codes, size_t{kChunk} * config.code_dim);
-    add(record.summaries, static_cast<size_t>(config.summary.segments) * config.summary.dim);
+    add(record.summaries, static_cast<size_t>(config.summary.segments) * config.summary.dim / 2);
   }
   return out;
 }

@@ -1,5 +1,5 @@
-// Whole numbers with one scale: int8, as codes, summaries and selector outputs are kept, and int16,
-// as f_theta multiplies.
+// Whole numbers with one scale: int8, as codes and selector outputs are kept, int4, as summaries
+// are, and int16, as f_theta multiplies.
 #ifndef KAKEYA_PROPOSER_QUANTIZE_H_
 #define KAKEYA_PROPOSER_QUANTIZE_H_
 
@@ -39,9 +39,13 @@ float QuantizeTo(int limit, const float* x, int n, Int* q) {
 }
 
 inline constexpr int kInt8Limit = 127;
+inline constexpr int kInt4Limit = 7;
 
 inline float QuantizeInt8(const float* x, int n, int8_t* q) {
   return QuantizeTo(kInt8Limit, x, n, q);
+}
+inline float QuantizeInt4(const float* x, int n, int8_t* q) {
+  return QuantizeTo(kInt4Limit, x, n, q);
 }
 
 }  // namespace kakeya

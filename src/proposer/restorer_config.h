@@ -18,6 +18,8 @@ namespace kakeya {
 inline constexpr int kDistanceBuckets = 16;
 // An integer dot product of this many int8 pairs is exact in F32.
 inline constexpr int kMaxSummaryDim = 1024;
+// Elements of a chunk's summaries: a segment has at least one token.
+inline constexpr int kMaxSummaryElements = kChunk * kMaxSummaryDim;
 // Most inputs that f_theta takes per token.
 inline constexpr int kMaxRestoreInputs = 512;
 

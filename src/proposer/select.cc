@@ -38,7 +38,7 @@ int DistanceBucket(int64_t distance) {
 
 void Prefetch(const ChunkRecord& record, const RestorerConfig::Summary& config) {
   __builtin_prefetch(record.summary_scales);
-  for (int at = 0; at < config.segments * config.dim; at += kCacheLine) {
+  for (int at = 0; at < config.segments * config.dim / 2; at += kCacheLine) {
     __builtin_prefetch(record.summaries + at);
   }
 }
@@ -143,7 +143,7 @@ void Selector::Project(const SelectQueries& queries, const TileRows& rows, Tile*
     for (int i = 0; i <= dim; ++i) row[i] += bias[i];
     int8_t* const narrow = tile->narrow.as<int8_t>() + r * dim;
     tile->scales[r] = QuantizeInt8(row, dim, narrow);
-    tile->offsets[r] = -128 * std::accumulate(narrow, narrow + dim, 0);
+    tile->offsets[r] = -kInt4Bias * std::accumulate(narrow, narrow + dim, 0);
     std::copy_n(narrow, dim, tile->wide.as<int16_t>() + r * dim);
     for (int i = 0; i + 4 <= dim; i += 4) {
       std::memcpy(tile->quads.as<int8_t>() + i * kMaxDotRows + r * 4, narrow + i, 4);

@@ -196,7 +196,8 @@ TEST_F(SelectTest, TiesGoToTheLowestChunk) {
   const ChunkRecord first = history().At(3);
   for (int64_t c = 4; c < kChunks; ++c) {
     const ChunkRecord record = history().At(c);
-    std::copy_n(first.summaries, config.summary.segments * config.summary.dim, record.summaries);
+    std::copy_n(first.summaries, config.summary.segments * config.summary.dim / 2,
+                record.summaries);
     std::copy_n(first.summary_scales, config.summary.segments, record.summary_scales);
   }
   SelectQueries queries = Block(3);

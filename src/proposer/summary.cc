@@ -29,11 +29,12 @@ void PoolSlice(const float* logits, int logit_stride, const float* values, int s
 }  // namespace
 
 void PoolSummaries(const RestorerConfig::Summary& config, const float* logits,
-                   const float* projected, int8_t* summaries, float* scales) {
+                   const float* projected, uint8_t* summaries, float* scales) {
   const int tokens = kChunk / config.segments;
   const int slice = config.dim / config.pool_heads;
   std::array<float, kMaxSummaryDim> summary;
   std::array<int8_t, kMaxSummaryDim> narrow;
+  std::array<int8_t, kMaxSummaryElements> values;
   for (int segment = 0; segment < config.segments; ++segment) {
     const float* const segment_logits = logits + segment * tokens * config.pool_heads;
     const float* const segment_values = projected + segment * tokens * config.dim;
@@ -41,11 +42,12 @@ void PoolSummaries(const RestorerConfig::Summary& config, const float* logits,
       PoolSlice(segment_logits + head, config.pool_heads, segment_values + head * slice, config.dim,
                 tokens, slice, summary.data() + head * slice);
     }
-    scales[segment] = QuantizeInt8(summary.data(), config.dim, narrow.data());
+    scales[segment] = QuantizeInt4(summary.data(), config.dim, narrow.data());
     for (int i = 0; i < config.dim; ++i) {
-      summaries[SummaryIndex(config.segments, segment, i)] = narrow[i];
+      values[SummaryIndex(config.segments, segment, i)] = narrow[i];
     }
   }
+  PackSummaries(values.data(), config.segments * config.dim, summaries);
 }
 
 }  // namespace kakeya

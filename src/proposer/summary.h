@@ -9,11 +9,11 @@
 namespace kakeya {
 
 // Per segment of kChunk / segments tokens and pool head p: the mean of slice p of `projected`
-// (kChunk, dim), weighted by a softmax of the segment's `logits` (kChunk, pool_heads). Gives int8
-// summaries, laid out as SummaryIndex says, and their scales (segments); a NaN as scale where
+// (kChunk, dim), weighted by a softmax of the segment's `logits` (kChunk, pool_heads). Gives int4
+// summaries, laid out as PackSummaries does, and their scales (segments); a NaN as scale where
 // there are no numbers.
 void PoolSummaries(const RestorerConfig::Summary& config, const float* logits,
-                   const float* projected, int8_t* summaries, float* scales);
+                   const float* projected, uint8_t* summaries, float* scales);
 
 }  // namespace kakeya
 

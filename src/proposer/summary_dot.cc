@@ -7,6 +7,7 @@
 
 #include "backend/cpu/targets.h"
 #include "backend/ops.h"
+#include "proposer/restorer_config.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "proposer/summary_dot.cc"
@@ -112,10 +113,26 @@ void SummaryDots(const int16_t* queries, int rows, const int8_t* summaries, int 
   HWY_DYNAMIC_DISPATCH(SummaryDotsTarget)(queries, rows, summaries, segments, dim, out);
 }
 
+void PackSummaries(const int8_t* elements, int n, uint8_t* packed) {
+  for (int i = 0; i < n / 2; ++i) {
+    packed[i] =
+        static_cast<uint8_t>((elements[i] + kInt4Bias) | (elements[n / 2 + i] + kInt4Bias) << 4);
+  }
+}
+
+void UnpackSummaries(const uint8_t* packed, int n, int8_t* elements) {
+  for (int i = 0; i < n / 2; ++i) {
+    elements[i] = static_cast<int8_t>((packed[i] & 0xf) - kInt4Bias);
+    elements[n / 2 + i] = static_cast<int8_t>((packed[i] >> 4) - kInt4Bias);
+  }
+}
+
 uint32_t ScoresPortable(const SummaryQueries& queries, const ChunkSummaries& chunk,
                         const ScoreTest& test, float* scores) {
   std::array<int32_t, kMaxDotRows * kChunk> dots;  // (rows, segments)
-  SummaryDots(queries.wide, queries.rows, chunk.values, chunk.segments, chunk.dim, dots.data());
+  std::array<int8_t, kMaxSummaryElements> values;
+  UnpackSummaries(chunk.values, chunk.segments * chunk.dim, values.data());
+  SummaryDots(queries.wide, queries.rows, values.data(), chunk.segments, chunk.dim, dots.data());
   uint32_t passing = 0;
   for (int r = 0; r < queries.rows; ++r) {
     float best = -std::numeric_limits<float>::infinity();

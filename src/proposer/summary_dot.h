@@ -12,12 +12,22 @@ inline constexpr int kMaxDotRows = 32;
 // Rows up to which a query is compared with all segments at once, rather than one with many rows.
 inline constexpr int kFewDotRows = 5;
 
+// What is added to an int4 so that it has no sign.
+inline constexpr int kInt4Bias = 8;
+
 // Where element i of a segment's summary lies. All segments' elements 4 q to 4 q + 3 stand
 // together, as (dim / 4, segments, 4): a vector holds neighbours of several segments, and sums over
 // dim need no sums across its lanes.
 constexpr int SummaryIndex(int segments, int segment, int i) {
   return (i / 4 * segments + segment) * 4 + i % 4;
 }
+
+// Summaries are kept as int4, [-7, 7], two a byte and 8 larger so that they have no sign: of n
+// elements in the order of SummaryIndex, element i in the low half of byte i, element n / 2 + i in
+// the high one. A vector of bytes gives two vectors of elements without moving any. REQUIRES: n is
+// even.
+void PackSummaries(const int8_t* elements, int n, uint8_t* packed);
+void UnpackSummaries(const uint8_t* packed, int n, int8_t* elements);
 
 // out (rows, segments) = queries (rows, dim) times the summaries (as SummaryIndex says), exact.
 // Elements of both lie in [-127, 127]; queries are widened so that no step has to.
@@ -31,17 +41,17 @@ struct SummaryQueries {
   const int8_t* spread = nullptr;    // (rows, dim / 4, segments, 4): the same, each four elements
                                      // once per segment; used up to kFewDotRows rows
   const int8_t* quads = nullptr;     // (dim / 4, kMaxDotRows, 4): the same; nobody's rows are zeros
-  const int32_t* offsets = nullptr;  // (kMaxDotRows): -128 times the sum of a row's elements
+  const int32_t* offsets = nullptr;  // (kMaxDotRows): -8 times the sum of a row's elements
   const float* scales = nullptr;     // (kMaxDotRows)
   int rows = 0;                      // at most kMaxDotRows
 };
 
 // One chunk's summaries.
 struct ChunkSummaries {
-  const int8_t* values = nullptr;  // (dim / 4, segments, 4)
-  const float* scales = nullptr;   // (segments)
-  int segments = 0;                // at most kChunk
-  int dim = 0;                     // at most kMaxSummaryDim
+  const uint8_t* values = nullptr;  // (segments * dim / 2), packed
+  const float* scales = nullptr;    // (segments)
+  int segments = 0;                 // at most kChunk
+  int dim = 0;                      // at most kMaxSummaryDim
 };
 
 // What is added to each row's score, and how much it must reach. NaN: nothing is enough.

@@ -55,7 +55,7 @@ struct Queries {
     wide.assign(narrow.begin(), narrow.end());
     for (int r = 0; r < rows; ++r) {
       const auto row = narrow.begin() + r * dim;
-      offsets[r] = -128 * std::accumulate(row, row + dim, 0);
+      offsets[r] = -kInt4Bias * std::accumulate(row, row + dim, 0);
       for (int i = 0; i < dim / 4 * 4; ++i) quads[(i / 4 * kMaxDotRows + r) * 4 + i % 4] = row[i];
     }
     for (int r = 0; r < rows; ++r) {
@@ -99,10 +99,9 @@ TEST(SummaryDotTest, ByteProductsGiveWhatThePortablePathGives) {
     for (const int segments : {1, 2, 4, 8}) {
       for (const int rows : {1, 5, 6, 15, 16, 17, kMaxDotRows}) {
         const Queries queries(rows, dim, segments, &random);
-        std::vector<int8_t> values(static_cast<size_t>(segments) * dim);
-        for (int8_t& z : values) {
-          z = static_cast<int8_t>(random() % 9 == 0 ? 127 : static_cast<int>(random() % 255) - 127);
-        }
+        // All halves, also one that no quantiser makes.
+        std::vector<uint8_t> values(static_cast<size_t>(segments) * dim / 2);
+        for (uint8_t& z : values) z = static_cast<uint8_t>(random());
         std::vector<float> scales;
         for (int s = 0; s < segments; ++s) {
           scales.push_back(static_cast<float>(random() % 1000) / 104729.0f);
@@ -127,8 +126,10 @@ TEST(SummaryDotTest, ProductsThatAreNoNumbersCountForNothingOnEveryPath) {
     Queries queries(rows, 64, 4, &random);
     queries.scales.assign(kMaxDotRows, 1e30f);
     for (int zeros = 0; zeros < 4; ++zeros) {
-      std::vector<int8_t> values(size_t{4} * 64, -1);
-      for (int i = 0; i < 64; ++i) values[SummaryIndex(4, zeros, i)] = 0;
+      std::vector<int8_t> elements(size_t{4} * 64, -1);
+      for (int i = 0; i < 64; ++i) elements[SummaryIndex(4, zeros, i)] = 0;
+      std::vector<uint8_t> values(elements.size() / 2);
+      PackSummaries(elements.data(), static_cast<int>(elements.size()), values.data());
       std::vector<float> scales = {1e-30f, 1e-30f, 1e-30f, 1e-30f};
       scales[zeros] = 1e30f;
       ScoreTest test;
@@ -142,6 +143,16 @@ TEST(SummaryDotTest, ProductsThatAreNoNumbersCountForNothingOnEveryPath) {
       for (int r = 0; r < rows; ++r) EXPECT_TRUE(std::isfinite(scores[r])) << zeros;
     }
   }
+}
+
+TEST(SummaryDotTest, PackingKeepsEveryElement) {
+  std::vector<int8_t> elements;
+  for (int i = 0; i < 150; ++i) elements.push_back(static_cast<int8_t>(i * 7 % 15 - 7));
+  std::vector<uint8_t> packed(elements.size() / 2);
+  PackSummaries(elements.data(), static_cast<int>(elements.size()), packed.data());
+  std::vector<int8_t> back(elements.size());
+  UnpackSummaries(packed.data(), static_cast<int>(back.size()), back.data());
+  EXPECT_EQ(back, elements);
 }
 
 TEST(SummaryDotTest, ForcedInstructionSetsGetThePortablePath) {
@@ -171,6 +182,13 @@ TEST(QuantizeTest, RoundsHalvesToEvenAndKeepsTheLargest) {
   int8_t q[8];
   EXPECT_EQ(QuantizeInt8(x, 8, q), 1.0f);
   EXPECT_EQ(std::vector<int8_t>(q, q + 8), (std::vector<int8_t>{127, -127, 0, 2, 2, 0, -2, 3}));
+}
+
+TEST(QuantizeTest, Int4ReachesSeven) {
+  const float x[] = {7, -7, 0.5f, 1.5f, -6.49f};
+  int8_t q[5];
+  EXPECT_EQ(QuantizeInt4(x, 5, q), 1.0f);
+  EXPECT_EQ(std::vector<int8_t>(q, q + 5), (std::vector<int8_t>{7, -7, 0, 2, -6}));
 }
 
 TEST(QuantizeTest, ZerosHaveNoScaleAndTinyNumbersStayInRange) {
