@@ -60,7 +60,7 @@ def slow_bounded(regime: Regime, ids: list[int], k: int) -> torch.Tensor:
             for p in range(r.config.pool_heads):
                 cut = slice(p * width, (p + 1) * width)
                 z[c, g, cut] = (share[:, p : p + 1] * value[:, cut]).sum(0)
-            scale = z[c, g].abs().max() / 127
+            scale = z[c, g].abs().max() / 7
             z[c, g] = (z[c, g] / scale).round() * scale
     cos, sin = hf_verifier.rope_tables(len(ids), s, "cpu")
     x = v.embedding[torch.tensor(ids)]
