@@ -24,23 +24,12 @@ constexpr int kTiles = (kMaxSelectRows + kTileRows - 1) / kTileRows;
 constexpr int64_t kMinRangeChunks = 16;
 constexpr int64_t kMaxRanges = 64;
 constexpr int32_t kNobody = -1;
-// Between two layers' scans the weights of a layer pass through the caches: summaries come from
-// afar, and records are too short for the hardware to run ahead.
-constexpr int64_t kChunksAhead = 2;
-constexpr int kCacheLine = 64;
 
 // The bucket of a distance in chunks, at least 1.
 int DistanceBucket(int64_t distance) {
   assert(distance >= 1);
   return std::min(kDistanceBuckets - 1,
                   static_cast<int>(std::bit_width(static_cast<uint64_t>(distance))) - 1);
-}
-
-void Prefetch(const ChunkRecord& record, const RestorerConfig::Summary& config) {
-  __builtin_prefetch(record.summary_scales);
-  for (int at = 0; at < config.segments * config.dim / 2; at += kCacheLine) {
-    __builtin_prefetch(record.summaries + at);
-  }
 }
 
 // The biases of a tile's rows for one chunk after the other. Rows stand in two chunks at most, and
@@ -229,12 +218,10 @@ class Selector::Scan {
 // Calls visit(chunk, record) for the chunks that may be chosen, the latest first: they tend to be
 // the best, and what comes then seldom gets into a heap.
 template <typename Visit>
-void ForEachChunk(const SelectQueries& queries, const History& history,
-                  const RestorerConfig::Summary& config, int64_t begin, int64_t end,
+void ForEachChunk(const SelectQueries& queries, const History& history, int64_t begin, int64_t end,
                   const Visit& visit) {
   for (int64_t chunk = end - 1; chunk >= begin; --chunk) {
     if (IsExcluded(queries, chunk) || history.bad(chunk)) continue;
-    if (chunk - kChunksAhead >= begin) Prefetch(history.At(chunk - kChunksAhead), config);
     visit(chunk, history.At(chunk));
   }
 }
@@ -253,7 +240,7 @@ void Selector::ScanByTiles(const OpContext& context, const SelectQueries& querie
     Tile* const tile = &tiles_[rows.kv_head * kTiles + index];
     Project(queries, rows, tile);
     Scan scan(*this, queries, rows, *tile, &tile->candidates);
-    ForEachChunk(queries, history, config.summary, chunks.begin, chunks.end,
+    ForEachChunk(queries, history, chunks.begin, chunks.end,
                  [&](int64_t chunk, const ChunkRecord& record) { scan.Visit(chunk, record); });
   });
 }
@@ -266,7 +253,7 @@ void Selector::ScanRange(const SelectQueries& queries, const History& history, C
     scans.emplace_back(*this, queries, TileRows{static_cast<int>(head), 0, queries.rows},
                        tiles_[head * kTiles], &(*part)[head]);
   }
-  ForEachChunk(queries, history, model_->config.summary, chunks.begin, chunks.end,
+  ForEachChunk(queries, history, chunks.begin, chunks.end,
                [&](int64_t chunk, const ChunkRecord& record) {
                  for (Scan& scan : scans) scan.Visit(chunk, record);
                });

@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kBytes = 64;  // in a vector
 constexpr int kLanes32 = 16;
+
 // The most of kSegments products, as the portable path finds it.
 template <int kSegments>
 KAKEYA_VNNI inline float MostOf(__m512i sums, int32_t offset, float row_scale,
