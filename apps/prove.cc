@@ -53,12 +53,13 @@ Result<std::pair<int64_t, int64_t>> ParsePart(const std::string& text) {
   const auto [slash, first] = std::from_chars(text.data(), end, part);
   if (first == std::errc() && slash != end && *slash == '/') {
     const auto [rest, second] = std::from_chars(slash + 1, end, parts);
-    if (second == std::errc() && rest == end && 1 <= part && part <= parts && parts <= kMaxPrompts) {
+    if (second == std::errc() && rest == end && 1 <= part && part <= parts &&
+        parts <= kMaxPrompts) {
       return std::pair(part, parts);
     }
   }
-  return InvalidArgument("--part wants I/N with 1 <= I <= N <= {}, as in 3/16, not '{}'", kMaxPrompts,
-                         text);
+  return InvalidArgument("--part wants I/N with 1 <= I <= N <= {}, as in 3/16, not '{}'",
+                         kMaxPrompts, text);
 }
 
 // FNV-1a: tells one text from another.
