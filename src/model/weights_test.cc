@@ -133,8 +133,15 @@ class WeightsTest : public ::testing::Test {
       const LayerWeights& layer = w.layers[i];
       EXPECT_TRUE(Holds(layer.attn_norm, p + "input_layernorm.weight"));
       EXPECT_TRUE(Holds(layer.mlp_norm, p + "post_attention_layernorm.weight"));
-      EXPECT_TRUE(Holds(layer.qkv, {p + "self_attn.q_proj.weight", p + "self_attn.k_proj.weight",
-                                    p + "self_attn.v_proj.weight"}));
+      const std::vector<std::string> qkv = {p + "self_attn.q_proj.weight",
+                                            p + "self_attn.k_proj.weight",
+                                            p + "self_attn.v_proj.weight"};
+      if (layer.qkv.stacked()) {
+        EXPECT_TRUE(Holds(layer.qkv.parts[0], qkv));
+      } else {
+        ASSERT_EQ(layer.qkv.parts.size(), qkv.size());
+        for (size_t t = 0; t < qkv.size(); ++t) EXPECT_TRUE(Holds(layer.qkv.parts[t], {qkv[t]}));
+      }
       EXPECT_TRUE(Holds(layer.o, {p + "self_attn.o_proj.weight"}));
       EXPECT_TRUE(Holds(layer.gate, {p + "mlp.gate_proj.weight"}));
       EXPECT_TRUE(Holds(layer.up, {p + "mlp.up_proj.weight"}));
@@ -279,7 +286,7 @@ TEST_F(WeightsTest, NanAndInfinityAreNamedWithTheirIndex) {
   EXPECT_PRED2(testing::Contains, LoadError(), "q_norm.weight holds a NaN or an infinity at [5]");
 }
 
-TEST_F(WeightsTest, MixedTypesAreFineBetweenMatricesAndRefusedWithinOne) {
+TEST_F(WeightsTest, MixedTypesAreFineAndKeepProjectionsApart) {
   Build();
   dtype_ = DType::kBF16;
   Add("model.layers.0.mlp.up_proj.weight", {40, 24});
@@ -288,12 +295,14 @@ TEST_F(WeightsTest, MixedTypesAreFineBetweenMatricesAndRefusedWithinOne) {
   const Result<ModelWeights> weights = Load();
   ASSERT_TRUE(weights.ok()) << weights.status().message();
   ExpectAll(*weights);
+  EXPECT_TRUE(weights->layers[0].qkv.stacked());
   Add("model.layers.0.self_attn.v_proj.weight", {16, 24});
   Save();
-  EXPECT_EQ(LoadError(),
-            path() +
-                ": model.layers.0.self_attn.q_proj.weight is F32 but "
-                "model.layers.0.self_attn.v_proj.weight is BF16: their types must be equal");
+  const Result<ModelWeights> apart = Load();
+  ASSERT_TRUE(apart.ok()) << apart.status().message();
+  ExpectAll(*apart);
+  EXPECT_FALSE(apart->layers[0].qkv.stacked());
+  EXPECT_TRUE(apart->layers[1].qkv.stacked());
 }
 
 TEST_F(WeightsTest, ElementTypesThatCannotBeComputedAreRefused) {
