@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "format/gguf_test_util.h"
 #include "format/test_files.h"
 
 namespace kakeya {
@@ -114,19 +115,13 @@ TEST_F(CheckpointTest, BrokenShardIsNamed) {
   EXPECT_PRED2(testing::Contains, OpenError(), "one.safetensors: 3 bytes are too few");
 }
 
-// A GGUF file of one key and two F32 vectors, v and w.
+// A GGUF file of one key and two vectors of one element, v and w.
 std::string SmallGguf(const std::string& key, uint32_t value, uint32_t type_of_w = 0) {
-  const auto u32 = [](uint32_t n) { return testing::LittleEndian64(n).substr(0, 4); };
-  const auto text = [](const std::string& s) { return testing::LittleEndian64(s.size()) + s; };
-  const auto tensor = [&](const std::string& name, uint32_t type, uint64_t offset) {
-    return text(name) + u32(1) + testing::LittleEndian64(1) + u32(type) +
-           testing::LittleEndian64(offset);
-  };
-  std::string out = "GGUF" + u32(3) + testing::LittleEndian64(2) + testing::LittleEndian64(1) +
-                    text(key) + u32(4) + u32(value) + tensor("w", type_of_w, 32) +
-                    tensor("v", 0, 0);
-  out.resize((out.size() + 31) / 32 * 32);
-  return out + std::string(32 + 4, 'd');
+  testing::GgufBuilder builder;
+  builder.U32(key, value);
+  builder.Tensor("v", {1}, 0, std::string(4, 'd'));
+  builder.Tensor("w", {1}, type_of_w, std::string(4, 'd'));
+  return builder.File();
 }
 
 TEST_F(CheckpointTest, GgufFileIsRead) {

@@ -176,6 +176,10 @@ Result<QkvWeights> Loader::Qkv(const Wanted (&wanted)[3]) {
 Result<Buffer> Loader::Vector(Parameter parameter, int layer, int n, const std::string& reason) {
   KAKEYA_ASSIGN_OR_RETURN(const Part part, Read(Want(parameter, layer, {n}, reason)));
   const auto& [tensor, view, rows] = part;
+  if (IsBlockType(view.dtype)) {
+    return Unsupported("{}: {} is {}: a vector must be F32, F16 or BF16", tensor->file->path(),
+                       tensor->name, tensor->type);
+  }
   KAKEYA_ASSIGN_OR_RETURN(
       Buffer out, budget_->Allocate(MemoryTag::kWeights, n * sizeof(float), tensor->name.c_str()));
   const auto* source = static_cast<const std::byte*>(view.data);
@@ -193,7 +197,7 @@ Status Loader::LoadEnds(ModelWeights* out) {
   const std::string reason = fmt::format("{} {} x {} {}", keys_.vocab_size, config_.vocab_size,
                                          keys_.hidden_size, config_.hidden_size);
   KAKEYA_ASSIGN_OR_RETURN(out->embedding, Matrix(Want(Parameter::kEmbedding, 0, shape, reason)));
-  out->dtype = out->embedding.dtype();
+  out->dtype = IsBlockType(out->embedding.dtype()) ? DType::kBF16 : out->embedding.dtype();
   if (!config_.tie_word_embeddings) {
     KAKEYA_ASSIGN_OR_RETURN(out->untied_head, Matrix(Want(Parameter::kHead, 0, shape, reason)));
   }

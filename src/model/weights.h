@@ -48,9 +48,10 @@ struct LayerWeights {
 struct ModelWeights {
   PackedMatrix embedding;  // (vocab_size, hidden_size)
   std::vector<LayerWeights> layers;
-  Buffer final_norm;                // (hidden_size)
-  PackedMatrix untied_head;         // (vocab_size, hidden_size); empty when tied
-  DType dtype = DType::kBF16;       // of the embedding; the cache's, where nobody says otherwise
+  Buffer final_norm;         // (hidden_size)
+  PackedMatrix untied_head;  // (vocab_size, hidden_size); empty when tied
+  // Of the embedding, BF16 where that comes in blocks; the cache's, where nobody says otherwise.
+  DType dtype = DType::kBF16;
   int64_t parameters = 0;           // elements of the tensors in use
   int64_t unused_tensors = 0;       // in the file, not in the network
   std::string first_unused_tensor;  // one of them, for the warning
