@@ -58,6 +58,21 @@ def same_bits(scratch, name, kind):
         assert generated(file, IDS, 24, *flags, scratch=scratch)["tokens"] == folder_tokens
 
 
+@case("projections that are kept apart have the bits of those that are stacked")
+def apart(scratch):
+    name = "llama-untied-sharded"
+    config, rounded = config_of(FIXTURES / name), with_matrices(hf_tensors(FIXTURES / name), "BF16")
+    stacked = with_matrices(rounded, "F32")
+    mixed = {key: rounded[key] if "v_proj" in key else tensor for key, tensor in stacked.items()}
+    files = [model_gguf(config, tensors).write(scratch / f"{i}.gguf") for i, tensors in enumerate((stacked, mixed))]
+    ids = [(7 * i) % 100 for i in range(300)]
+    (scratch / "ids.json").write_text(json.dumps(ids))
+    for flags in ([], ["--kv", "restored", "--restorer", "identity", "--window", 64]):
+        want, got = (succeeds("eval", "logits", "-m", file, "--ids", scratch / "ids.json", "--out", scratch / "out",
+                              *flags) and read_tensors(scratch / "out")["logits"].tobytes() for file in files)
+        assert got == want, flags
+
+
 @case("a file of the format's own package is read as one of ours")
 def reference_writer(scratch):
     import gguf
