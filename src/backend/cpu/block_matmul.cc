@@ -300,7 +300,7 @@ void PortableMultiply(const PackedMatrix& w, const QuantTile& in, int64_t begin,
 
 #endif
 
-BlockKernel PortableBlockKernel() { return {kBlockRows, true, PortableMultiply}; }
+BlockKernel PortableKernelOfTarget() { return {kBlockRows, true, PortableMultiply}; }
 
 }  // namespace kakeya::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -309,7 +309,7 @@ HWY_AFTER_NAMESPACE();
 namespace kakeya::cpu {
 namespace {
 
-HWY_EXPORT(PortableBlockKernel);
+HWY_EXPORT(PortableKernelOfTarget);
 
 // Enough weights per task that taking it costs nothing beside reading them, and few enough that
 // they stay in the second cache while all rows pass.
@@ -317,9 +317,15 @@ constexpr int64_t kTaskBytes = 128 * 1024;
 
 }  // namespace
 
+BlockKernel PortableBlockKernel() { return HWY_DYNAMIC_DISPATCH(PortableKernelOfTarget)(); }
+
 void BlockMatMul(ThreadPool* pool, const float* x, int rows, const PackedMatrix& w, float* out) {
-  const BlockKernel kernel =
-      UseVnni() ? VnniBlockKernel(w.dtype()) : HWY_DYNAMIC_DISPATCH(PortableBlockKernel)();
+  const BlockKernel kernel = UseVnni() ? VnniBlockKernel(w.dtype()) : PortableBlockKernel();
+  BlockMatMul(kernel, pool, x, rows, w, out);
+}
+
+void BlockMatMul(const BlockKernel& kernel, ThreadPool* pool, const float* x, int rows,
+                 const PackedMatrix& w, float* out) {
   if (kernel.max_height == 0) return ref::MatMul(x, rows, w, out);
   thread_local QuantRows quantized;  // keeps its vectors between calls
   quantized.Quantize(pool, x, rows, w.cols(), w.dtype(), kernel.max_height, kernel.wide);
