@@ -77,23 +77,23 @@ HWY_INLINE void LoadQuads(const uint8_t* tile, int sub, int j, int v, Bytes* low
   const auto shift_right = [&](Bytes bytes, int bits) HWY_ATTR {
     return hn::BitCast(u8, hn::ShiftRightSame(hn::BitCast(u16, bytes), bits));
   };
+  const uint8_t* const from = tile + LowOffset(kType, sub) + j * kQuadBytes;
   if constexpr (kType == DType::kQ8_0) {
-    *low = load(tile + j * kQuadBytes);
-    *high = load(tile + (j + kHalfQuads) * kQuadBytes);
+    *low = load(from);
+    *high = load(from + kHalfQuads * kQuadBytes);
     return;
   }
   const Bytes nibble = hn::Set(u8, 15);
-  const Bytes both = load(tile + (sub * kHalfQuads + j) * kQuadBytes);
+  const Bytes both = load(from);
   *low = hn::And(both, nibble);
   *high = hn::And(shift_right(both, 4), nibble);
-  constexpr int kBits = kType == DType::kQ5_K ? 1 : kType == DType::kQ6_K ? 2 : 0;
+  constexpr int kBits = HighBits(kType);
   if constexpr (kBits > 0) {
     constexpr int kSubs = 8 / kBits;  // whose bits share a vector
-    const uint8_t* const upper =
-        tile + TileLayoutOf(kType).high + (sub / kSubs * kQuads + j) * kQuadBytes;
+    const uint8_t* const upper = tile + HighOffset(kType, sub) + j * kQuadBytes;
     const Bytes mask = hn::Set(u8, (1 << kBits) - 1);
-    const auto bits = [&](const uint8_t* from) HWY_ATTR {
-      const Bytes few = hn::And(shift_right(load(from), sub % kSubs * kBits), mask);
+    const auto bits = [&](const uint8_t* vector) HWY_ATTR {
+      const Bytes few = hn::And(shift_right(load(vector), sub % kSubs * kBits), mask);
       return hn::BitCast(u8, hn::ShiftLeft<4>(hn::BitCast(u16, few)));
     };
     *low = hn::Or(*low, bits(upper));
