@@ -1,6 +1,8 @@
 // Products with weights of block formats: every instruction set of this machine (VNNI among them)
 // against the scalar reference, bit for bit, for any number of rows, any split and any number of
 // threads.
+#include "backend/cpu/block_matmul.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -70,6 +72,9 @@ TEST_P(BlockMatMul, EqualsReferenceOnEveryTargetAndThreadCount) {
           ASSERT_TRUE(BitEqual(expected.data(), out.data(), rows * n))
               << target << " rows " << rows << " n " << n << " k " << k;
           ASSERT_EQ(-77.0f, out.back()) << "wrote beyond the end";
+          // A machine with AVX-512 may lack VNNI.
+          cpu::BlockMatMul(cpu::PortableBlockKernel(), pool, x.data(), rows, w, out.data());
+          ASSERT_TRUE(BitEqual(expected.data(), out.data(), rows * n)) << "portable " << target;
         }
       }
     });

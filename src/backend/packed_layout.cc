@@ -16,23 +16,21 @@ struct Place {
 };
 
 Place LowPlace(DType type, int lane, int c) {
+  const int first = LowOffset(type, c / kSubColumns) + lane * 4 + c % 4;
   const int quad = c % kSubColumns / 4;
-  const int in_vector = lane * 4 + c % 4;
-  if (type == DType::kQ8_0) return {quad * kQuadBytes + in_vector, 0};
-  const int vector = c / kSubColumns * (kQuads / 2) + quad % (kQuads / 2);
-  return {vector * kQuadBytes + in_vector, quad < kQuads / 2 ? 0 : 4};
+  if (type == DType::kQ8_0) return {first + quad * kQuadBytes, 0};
+  return {first + quad % (kQuads / 2) * kQuadBytes, quad < kQuads / 2 ? 0 : 4};
 }
 
-// The same for the bits above the fourth, counted from TileLayout::high.
+// The same for the bits above the fourth.
 Place HighPlace(DType type, int lane, int c) {
   const int sub = c / kSubColumns;
   const int quad = c % kSubColumns / 4;
-  const int in_vector = lane * 4 + c % 4;
-  if (type == DType::kQ5_K) return {quad * kQuadBytes + in_vector, sub};
-  return {(sub / 4 * kQuads + quad) * kQuadBytes + in_vector, sub % 4 * 2};
+  const int at = HighOffset(type, sub) + quad * kQuadBytes + lane * 4 + c % 4;
+  return {at, sub % (8 / HighBits(type)) * HighBits(type)};
 }
 
-int HighMask(DType type) { return type == DType::kQ5_K ? 1 : type == DType::kQ6_K ? 3 : 0; }
+int HighMask(DType type) { return (1 << HighBits(type)) - 1; }
 
 int MinPlace(int lane, int s) { return (s / 2 * kPackWidth + lane) * 2 + s % 2; }
 
@@ -40,7 +38,7 @@ void PackQuants(DType type, const QuantBlock& block, int lane, uint8_t* tile) {
   const int columns = BlockElements(type);
   if (type == DType::kQ8_0) {
     for (int quad = 0; quad < kQuads; ++quad) {
-      std::memcpy(tile + quad * kQuadBytes + lane * 4, block.q + quad * 4, 4);
+      std::memcpy(tile + LowOffset(type, 0) + quad * kQuadBytes + lane * 4, block.q + quad * 4, 4);
     }
     return;
   }
@@ -60,7 +58,7 @@ void PackQuants(DType type, const QuantBlock& block, int lane, uint8_t* tile) {
     if (high_mask == 0) continue;
     const Place high = HighPlace(type, lane, c);
     const uint32_t bits = (four >> 4) & (0x01010101u * static_cast<uint32_t>(high_mask));
-    add(TileLayoutOf(type).high + high.at, bits << high.shift);
+    add(high.at, bits << high.shift);
   }
 }
 
@@ -102,7 +100,7 @@ void DecodeLane(DType type, const std::byte* tile, int lane, QuantBlock* out) {
     int q = from[low.at] >> low.shift & low_mask;
     if (HighMask(type) != 0) {
       const Place high = HighPlace(type, lane, c);
-      q |= (from[layout.high + high.at] >> high.shift & HighMask(type)) << 4;
+      q |= (from[high.at] >> high.shift & HighMask(type)) << 4;
     }
     out->q[c] = static_cast<uint8_t>(q);
   }

@@ -77,23 +77,23 @@ HWY_INLINE void LoadQuads(const uint8_t* tile, int sub, int j, int v, Bytes* low
   const auto shift_right = [&](Bytes bytes, int bits) HWY_ATTR {
     return hn::BitCast(u8, hn::ShiftRightSame(hn::BitCast(u16, bytes), bits));
   };
+  const uint8_t* const from = tile + LowOffset(kType, sub) + j * kQuadBytes;
   if constexpr (kType == DType::kQ8_0) {
-    *low = load(tile + j * kQuadBytes);
-    *high = load(tile + (j + kHalfQuads) * kQuadBytes);
+    *low = load(from);
+    *high = load(from + kHalfQuads * kQuadBytes);
     return;
   }
   const Bytes nibble = hn::Set(u8, 15);
-  const Bytes both = load(tile + (sub * kHalfQuads + j) * kQuadBytes);
+  const Bytes both = load(from);
   *low = hn::And(both, nibble);
   *high = hn::And(shift_right(both, 4), nibble);
-  constexpr int kBits = kType == DType::kQ5_K ? 1 : kType == DType::kQ6_K ? 2 : 0;
+  constexpr int kBits = HighBits(kType);
   if constexpr (kBits > 0) {
     constexpr int kSubs = 8 / kBits;  // whose bits share a vector
-    const uint8_t* const upper =
-        tile + TileLayoutOf(kType).high + (sub / kSubs * kQuads + j) * kQuadBytes;
+    const uint8_t* const upper = tile + HighOffset(kType, sub) + j * kQuadBytes;
     const Bytes mask = hn::Set(u8, (1 << kBits) - 1);
-    const auto bits = [&](const uint8_t* from) HWY_ATTR {
-      const Bytes few = hn::And(shift_right(load(from), sub % kSubs * kBits), mask);
+    const auto bits = [&](const uint8_t* vector) HWY_ATTR {
+      const Bytes few = hn::And(shift_right(load(vector), sub % kSubs * kBits), mask);
       return hn::BitCast(u8, hn::ShiftLeft<4>(hn::BitCast(u16, few)));
     };
     *low = hn::Or(*low, bits(upper));
@@ -300,7 +300,7 @@ void PortableMultiply(const PackedMatrix& w, const QuantTile& in, int64_t begin,
 
 #endif
 
-BlockKernel PortableBlockKernel() { return {kBlockRows, true, PortableMultiply}; }
+BlockKernel PortableKernelOfTarget() { return {kBlockRows, true, PortableMultiply}; }
 
 }  // namespace kakeya::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -309,7 +309,7 @@ HWY_AFTER_NAMESPACE();
 namespace kakeya::cpu {
 namespace {
 
-HWY_EXPORT(PortableBlockKernel);
+HWY_EXPORT(PortableKernelOfTarget);
 
 // Enough weights per task that taking it costs nothing beside reading them, and few enough that
 // they stay in the second cache while all rows pass.
@@ -317,9 +317,15 @@ constexpr int64_t kTaskBytes = 128 * 1024;
 
 }  // namespace
 
+BlockKernel PortableBlockKernel() { return HWY_DYNAMIC_DISPATCH(PortableKernelOfTarget)(); }
+
 void BlockMatMul(ThreadPool* pool, const float* x, int rows, const PackedMatrix& w, float* out) {
-  const BlockKernel kernel =
-      UseVnni() ? VnniBlockKernel(w.dtype()) : HWY_DYNAMIC_DISPATCH(PortableBlockKernel)();
+  const BlockKernel kernel = UseVnni() ? VnniBlockKernel(w.dtype()) : PortableBlockKernel();
+  BlockMatMul(kernel, pool, x, rows, w, out);
+}
+
+void BlockMatMul(const BlockKernel& kernel, ThreadPool* pool, const float* x, int rows,
+                 const PackedMatrix& w, float* out) {
   if (kernel.max_height == 0) return ref::MatMul(x, rows, w, out);
   thread_local QuantRows quantized;  // keeps its vectors between calls
   quantized.Quantize(pool, x, rows, w.cols(), w.dtype(), kernel.max_height, kernel.wide);

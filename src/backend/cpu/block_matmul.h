@@ -63,7 +63,7 @@ class QuantRows {
 
 // One way to multiply.
 struct BlockKernel {
-  int max_height;  // most rows of a tile
+  int max_height;  // most rows of a tile; 0: there is no kernel, the reference serves
   bool wide;       // which values it reads
   // out (in.rows, w.rows()), of the outputs of the blocks [begin, end).
   void (*run)(const PackedMatrix& w, const QuantTile& in, int64_t begin, int64_t end, float* out);
@@ -72,8 +72,14 @@ struct BlockKernel {
 // REQUIRES: UseVnni().
 BlockKernel VnniBlockKernel(DType type);
 
-// out (rows, w.rows()) = x times w transposed. REQUIRES: w is of a block format.
+// For every machine; that of the chosen target.
+BlockKernel PortableBlockKernel();
+
+// out (rows, w.rows()) = x times w transposed, with the fastest kernel or a given one. REQUIRES: w
+// is of a block format.
 void BlockMatMul(ThreadPool* pool, const float* x, int rows, const PackedMatrix& w, float* out);
+void BlockMatMul(const BlockKernel& kernel, ThreadPool* pool, const float* x, int rows,
+                 const PackedMatrix& w, float* out);
 
 }  // namespace kakeya::cpu
 

@@ -35,33 +35,34 @@ KAKEYA_VNNI inline __m512i Load(const uint8_t* from) { return _mm512_loadu_si512
 template <DType kType>
 KAKEYA_VNNI inline void LoadQuads(const uint8_t* tile, int sub, int j, __m512i* low,
                                   __m512i* high) {
+  const uint8_t* const from = tile + LowOffset(kType, sub) + j * kQuadBytes;
   if constexpr (kType == DType::kQ8_0) {
-    *low = Load(tile + j * kQuadBytes);
-    *high = Load(tile + (j + kHalfQuads) * kQuadBytes);
+    *low = Load(from);
+    *high = Load(from + kHalfQuads * kQuadBytes);
     return;
   }
   const __m512i nibble = _mm512_set1_epi8(15);
-  const __m512i both = Load(tile + (sub * kHalfQuads + j) * kQuadBytes);
+  const __m512i both = Load(from);
   *low = _mm512_and_si512(both, nibble);
   *high = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
-  const uint8_t* const upper = tile + TileLayoutOf(kType).high;
   if constexpr (kType == DType::kQ5_K) {
+    const uint8_t* const upper = tile + HighOffset(kType, sub) + j * kQuadBytes;
     const __m512i bit = _mm512_set1_epi8(static_cast<char>(1 << sub));
     const __m512i sixteen = _mm512_set1_epi8(16);
-    const __m512i fifth_low = Load(upper + j * kQuadBytes);
-    const __m512i fifth_high = Load(upper + (j + kHalfQuads) * kQuadBytes);
+    const __m512i fifth_low = Load(upper);
+    const __m512i fifth_high = Load(upper + kHalfQuads * kQuadBytes);
     *low = _mm512_mask_add_epi8(*low, _mm512_test_epi8_mask(fifth_low, bit), *low, sixteen);
     *high = _mm512_mask_add_epi8(*high, _mm512_test_epi8_mask(fifth_high, bit), *high, sixteen);
   } else if constexpr (kType == DType::kQ6_K) {
     const __m128i shift = _mm_cvtsi32_si128(sub % 4 * 2);
     const __m512i pair = _mm512_set1_epi8(3);
-    const uint8_t* const from = upper + (sub / 4 * kQuads + j) * kQuadBytes;
+    const uint8_t* const upper = tile + HighOffset(kType, sub) + j * kQuadBytes;
     const auto bits = [&](const uint8_t* vector) KAKEYA_VNNI {
       const __m512i two = _mm512_and_si512(_mm512_srl_epi16(Load(vector), shift), pair);
       return _mm512_slli_epi16(two, 4);
     };
-    *low = _mm512_or_si512(*low, bits(from));
-    *high = _mm512_or_si512(*high, bits(from + kHalfQuads * kQuadBytes));
+    *low = _mm512_or_si512(*low, bits(upper));
+    *high = _mm512_or_si512(*high, bits(upper + kHalfQuads * kQuadBytes));
   }
 }
 

@@ -39,44 +39,47 @@ struct QuantizeTask {
 HWY_BEFORE_NAMESPACE();
 namespace kakeya::cpu::HWY_NAMESPACE {
 
-// Bits of the largest magnitude of n elements, a multiple of kBlock.
-HWY_INLINE uint32_t LargestMagnitude(const float* x, int n) {
-  const hn::RebindToSigned<F> i;
+using I32 = hn::RebindToSigned<F>;
+
+// Bits of the largest magnitude of kCount elements.
+template <int kCount>
+HWY_INLINE uint32_t LargestMagnitude(const float* x) {
+  const I32 i;
   const auto mask = hn::Set(i, 0x7fffffff);
   auto largest = hn::Zero(i);
-  for (int c = 0; c < n; c += kVecLanes) {
+  for (int c = 0; c < kCount; c += kVecLanes) {
     largest = hn::Max(largest, hn::And(hn::BitCast(i, hn::LoadU(F(), x + c)), mask));
   }
-  int32_t lanes[kVecLanes];
-  hn::StoreU(largest, i, lanes);
-  return static_cast<uint32_t>(*std::max_element(lanes, lanes + kVecLanes));
+  return static_cast<uint32_t>(hn::GetLane(hn::MaxOfLanes(i, largest)));
 }
 
-// numerics::QuantizeBlock, step by step. REQUIRES: n is a multiple of kBlock.
-float QuantizeBlock(const float* x, int n, int8_t* q) {
+// numerics::QuantizeBlock, step by step, for a block of kCount elements; sums: what each kSub of
+// its integers add up to.
+template <int kCount, int kSub>
+HWY_INLINE float QuantizeBlock(const float* x, int8_t* q, int32_t* sums) {
   namespace num = numerics;
-  const uint32_t largest = LargestMagnitude(x, n);
+  const uint32_t largest = LargestMagnitude<kCount>(x);
   const float most = std::bit_cast<float>(largest);
   if (largest >= 0x7f800000u || most < num::kQuantTiny) {
-    std::memset(q, 0, static_cast<size_t>(n));
+    std::memset(q, 0, kCount);
+    std::fill_n(sums, kCount / kSub, 0);
     return largest >= 0x7f800000u ? std::bit_cast<float>(0x7fc00000u) : 0.0f;
   }
-  const hn::RebindToSigned<F> wide;
+  const I32 wide;
   const hn::Rebind<int8_t, F> narrow;
   const Vec inverse = hn::Set(F(), 127.0f / most);
   const Vec magic = hn::Set(F(), num::kRoundMagic);
-  for (int c = 0; c < n; c += kVecLanes) {
-    const Vec scaled = hn::Mul(hn::LoadU(F(), x + c), inverse);
-    const Vec rounded = hn::Sub(hn::Add(scaled, magic), magic);
-    hn::StoreU(hn::DemoteTo(narrow, hn::ConvertTo(wide, rounded)), narrow, q + c);
+  for (int c = 0; c < kCount; c += kSub) {
+    auto sum = hn::Zero(wide);
+    for (int i = c; i < c + kSub; i += kVecLanes) {
+      const Vec scaled = hn::Mul(hn::LoadU(F(), x + i), inverse);
+      const auto rounded = hn::ConvertTo(wide, hn::Sub(hn::Add(scaled, magic), magic));
+      sum = hn::Add(sum, rounded);
+      hn::StoreU(hn::DemoteTo(narrow, rounded), narrow, q + i);
+    }
+    sums[c / kSub] = hn::GetLane(hn::SumOfLanes(wide, sum));
   }
   return most / 127.0f;
-}
-
-HWY_INLINE int32_t SumOf(const int8_t* q, int n) {
-  int32_t sum = 0;
-  for (int i = 0; i < n; ++i) sum += q[i];
-  return sum;
 }
 
 HWY_INLINE void Widen(const int8_t* values, int n, int16_t* wide) {
@@ -88,21 +91,40 @@ HWY_INLINE void Widen(const int8_t* values, int n, int16_t* wide) {
   }
 }
 
-void QuantizeRow(const QuantizeTask& task) {
-  const int size = BlockElements(task.type);
-  const int sub = SubBlockElements(task.type);
-  const int count = size / sub;
-  const int bias = QuantBias(task.type);
+template <DType kType>
+HWY_INLINE void QuantizeRowAs(const QuantizeTask& task) {
+  constexpr int kSize = BlockElements(kType);
+  constexpr int kSub = SubBlockElements(kType);
+  constexpr int kSubs = kSize / kSub;
   for (int64_t b = 0; b < task.blocks; ++b) {
     const int64_t at = task.first + b * task.stride;
-    int8_t* const q = task.values + at * size;
-    task.scales[at] = QuantizeBlock(task.x + b * size, size, q);
-    if (task.wide != nullptr) Widen(q, size, task.wide + at * size);
-    for (int s = 0; s < count; ++s) {
-      const int32_t sum = SumOf(q + s * sub, sub);
-      if (task.offsets != nullptr) task.offsets[at * count + s] = -bias * sum;
-      if (task.sums != nullptr) task.sums[at * count + s] = static_cast<int16_t>(-sum);
+    int8_t* const q = task.values + at * kSize;
+    int32_t sums[kSubs];
+    task.scales[at] = QuantizeBlock<kSize, kSub>(task.x + b * kSize, q, sums);
+    if (task.wide != nullptr) Widen(q, kSize, task.wide + at * kSize);
+    for (int s = 0; s < kSubs; ++s) {
+      if constexpr (HasMins(kType)) {
+        task.sums[at * kSubs + s] = static_cast<int16_t>(-sums[s]);
+      } else {
+        task.offsets[at * kSubs + s] = -QuantBias(kType) * sums[s];
+      }
     }
+  }
+}
+
+void QuantizeRow(const QuantizeTask& task) {
+  switch (task.type) {
+    case DType::kQ8_0:
+      return QuantizeRowAs<DType::kQ8_0>(task);
+    case DType::kQ4_0:
+      return QuantizeRowAs<DType::kQ4_0>(task);
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+      return QuantizeRowAs<DType::kQ4_K>(task);  // the same blocks
+    case DType::kQ6_K:
+      return QuantizeRowAs<DType::kQ6_K>(task);
+    default:
+      HWY_DASSERT(false);
   }
 }
 
