@@ -17,7 +17,6 @@ VALUES = {"u8": (0, "<B"), "i8": (1, "<b"), "u32": (4, "<I"), "i32": (5, "<i"), 
 # Number in the file, elements of a block, bytes of a block.
 TYPES = {"F32": (0, 1, 4), "F16": (1, 1, 2), "BF16": (30, 1, 2), "Q8_0": (8, 32, 34), "Q4_0": (2, 32, 18),
          "Q4_1": (3, 32, 20), "Q4_K": (12, 256, 144), "Q5_K": (13, 256, 176), "Q6_K": (14, 256, 210)}
-ALIGNMENT = 32
 CONTROL, USER_DEFINED, UNUSED = 3, 4, 5
 
 
@@ -37,12 +36,14 @@ class Gguf:
         self.pairs = {}  # key: (kind, value), or ([kind], values)
         self.tensors = {}  # name: (type, shape outermost first, bytes, or a number of zero bytes)
         self.version = 3
+        self.alignment = 32
 
     def header(self):
         out = struct.pack("<4sIQQ", b"GGUF", self.version, len(self.tensors), len(self.pairs))
         for key, (kind, value) in self.pairs.items():
             if isinstance(kind, list):
-                body = struct.pack("<IIQ", 9, VALUES[kind[0]][0], len(value)) + b"".join(scalar(kind[0], v) for v in value)
+                body = struct.pack("<IIQ", 9, VALUES[kind[0]][0], len(value))
+                body += b"".join(scalar(kind[0], v) for v in value)
             else:
                 body = struct.pack("<I", VALUES[kind][0]) + scalar(kind, value)
             out += string(key) + body
@@ -50,33 +51,36 @@ class Gguf:
         for name, (kind, shape, data) in self.tensors.items():
             out += string(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *reversed(shape))
             out += struct.pack("<IQ", TYPES[kind][0], offset)
-            offset += padded(length_of(data))
+            offset += self.padded(length_of(data))
         return out
 
     def bytes(self):
-        return pad(self.header()) + b"".join(pad(data) for _, _, data in self.tensors.values())
+        return self.pad(self.header()) + b"".join(self.pad(data) for _, _, data in self.tensors.values())
 
     def write(self, path):
         with open(path, "wb") as file:
-            file.write(pad(self.header()))
+            file.write(self.pad(self.header()))
             for _, _, data in self.tensors.values():
                 if isinstance(data, int):  # a hole in the file: the test stays small (see Outcome.peak_bytes)
-                    file.truncate(file.seek(padded(data), 1))
+                    file.truncate(file.seek(self.padded(data), 1))
                 else:
-                    file.write(pad(data))
+                    file.write(self.pad(data))
         return path
+
+    def align(self, alignment):
+        self.alignment = alignment
+        self.pairs["general.alignment"] = ("u32", alignment)
+        return self
+
+    def padded(self, length):
+        return (length + self.alignment - 1) // self.alignment * self.alignment
+
+    def pad(self, data):
+        return data + b"\0" * (self.padded(len(data)) - len(data))
 
 
 def length_of(data):
     return data if isinstance(data, int) else len(data)
-
-
-def padded(length):
-    return (length + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
-
-
-def pad(data):
-    return data + b"\0" * (padded(len(data)) - len(data))
 
 
 # --- elements ---
@@ -218,7 +222,8 @@ def add_tokenizer(gguf, folder, pre, rows):
     for key in ("bos", "eos"):
         token = config.get(f"{key}_token")
         if token is not None:
-            gguf.pairs[f"tokenizer.ggml.{key}_token_id"] = ("u32", tokens.index(token if isinstance(token, str) else token["content"]))
+            spelling = token if isinstance(token, str) else token["content"]
+            gguf.pairs[f"tokenizer.ggml.{key}_token_id"] = ("u32", tokens.index(spelling))
     if "chat_template" in config:
         gguf.pairs["tokenizer.chat_template"] = ("str", config["chat_template"])
     return gguf

@@ -170,6 +170,16 @@ def near_plain(scratch, arch, kinds):
     assert generated(file, IDS, 8, "--kv-type", "bf16", scratch=scratch)["kv"] == result["kv"]
 
 
+@cases({f"{kind}: where the tensors begin doesn't matter": (kind,) for kind in ("F32", *KINDS)})
+def any_alignment(scratch, kind):
+    gguf = fixture_gguf("llama-tied") if kind == "F32" else quantized_model("llama", KINDS[kind])[2]
+    want = logits_of(gguf.write(scratch / "32.gguf"), scratch, "want")
+    for alignment in (1, 256):
+        gguf.pairs["general.name"] = ("str", "an odd length")
+        file = gguf.align(alignment).write(scratch / f"{alignment}.gguf")
+        assert logits_of(file, scratch, "got").tobytes() == want.tobytes(), alignment
+
+
 @case("a type that no kernel computes is refused with tensor and type")
 def other_type(scratch):
     gguf = fixture_gguf("llama-tied")
@@ -381,6 +391,71 @@ def truncated(scratch):
     for length in [*range(0, header, stride), header, header + 40, len(raw) - 64, len(raw) - 33]:
         (scratch / "m.gguf").write_bytes(raw[:length])
         refused(load(scratch / "m.gguf", scratch), "m.gguf")
+
+
+def patched(old, new):
+    """The small file with the first `old` replaced by as many bytes."""
+    raw = small().bytes()
+    assert len(old) == len(new) and old in raw
+    return raw.replace(old, new, 1)
+
+
+def at_offset(offset, value):
+    raw = small().bytes()
+    return raw[:offset] + struct.pack("<Q", value) + raw[offset + 8:]
+
+
+def with_tensor(kind, shape, data=b"\0" * 64):
+    gguf = small()
+    gguf.tensors["extra"] = (kind, shape, data)
+    return gguf.bytes()
+
+
+def with_alignment(kind, value):
+    gguf = small()
+    gguf.pairs["general.alignment"] = (kind, value)
+    return gguf.bytes()
+
+
+def with_type(number):
+    raw, header = small().bytes(), len(small().header())  # it ends with the last tensor's type and offset
+    return raw[:header - 12] + struct.pack("<I", number) + raw[header - 8:]
+
+
+def last_offset(value):
+    return at_offset(len(small().header()) - 8, value)
+
+
+HEADERS = {
+    "row 4: 2^63 keys": (lambda: at_offset(16, 2**63), ["keys"]),
+    "row 4: 2^63 tensors": (lambda: at_offset(8, 2**63), ["tensors"]),
+    "row 5: a key of 2^40 bytes": (lambda: at_offset(24, 2**40), ["key at offset 24"]),
+    "row 6: dimensions whose product overflows": (lambda: with_tensor("F32", [2, 2**63 - 1]), ["extra", "too large"]),
+    "row 7: a dimension of 0": (lambda: with_tensor("F32", [4, 0]), ["extra", "dimension 0 is 0"]),
+    "row 8: a dimension of -1": (lambda: with_tensor("F32", [4, 2**64 - 1]), ["extra", "-1"]),
+    "row 8: five dimensions": (lambda: with_tensor("F32", [1, 1, 1, 1, 1]), ["extra", "5 dimensions"]),
+    "row 9: a size that wraps when padded": (lambda: with_tensor("F32", [2**62 - 1]), ["extra"]),
+    "row 10: alignment 0": (lambda: with_alignment("u32", 0), ["general.alignment"]),
+    "row 10: alignment 3": (lambda: with_alignment("u32", 3), ["general.alignment"]),
+    "row 10: alignment 2^31": (lambda: with_alignment("u32", 2**31), ["general.alignment"]),
+    "row 10: alignment a text": (lambda: with_alignment("str", "32"), ["general.alignment"]),
+    "row 11: a type that nobody knows": (lambda: with_type(1000), ["unknown tensor type 1000"]),
+    "row 11: a row that isn't whole blocks": (lambda: with_tensor("Q8_0", [2, 33]), ["extra", "33"]),
+    "row 12: an offset that isn't aligned": (lambda: last_offset(33), ["unaligned"]),
+    "row 12: an offset into another tensor": (lambda: last_offset(32), ["overlapping"]),
+    "row 12: an offset beyond the end": (lambda: last_offset(2**40), ["leaving a hole"]),
+    "row 13: a tensor twice": (lambda: patched(b"blk.1.attn_k.weight", b"blk.0.attn_k.weight"),
+                               ["blk.0.attn_k.weight", "twice"]),
+    "row 13: a key twice": (lambda: patched(b"attention.key_length", b"attention.head_count"),
+                            ["llama.attention.head_count", "twice"]),
+}
+
+
+@cases({name: row for name, row in HEADERS.items()})
+def bad_header(scratch, make, words):
+    (scratch / "m.gguf").write_bytes(make())
+    refused(load(scratch / "m.gguf", scratch), "m.gguf", *words)
+    refused(load(scratch / "m.gguf", scratch, "inspect"), "m.gguf", *words)
 
 
 NETWORKS = {
