@@ -129,7 +129,8 @@ def interleaved(data, heads, rows):
 
 
 def rope_of(config):
-    return config.get("rope_parameters") or {"rope_theta": config.get("rope_theta"), **(config.get("rope_scaling") or {})}
+    old = {"rope_theta": config.get("rope_theta"), **(config.get("rope_scaling") or {})}
+    return config.get("rope_parameters") or old
 
 
 def llama3_factors(config, head_dim):
@@ -165,8 +166,8 @@ def model_pairs(config):
 
 
 def model_gguf(config, tensors):
-    """The network of HF's config.json and `tensors`, without a tokenizer. Matrices keep their types; vectors become F32,
-    as in every GGUF file."""
+    """The network of HF's config.json and `tensors`, without a tokenizer. Matrices keep their types; vectors become
+    F32, as in every GGUF file."""
     gguf = Gguf()
     gguf.pairs = model_pairs(config)
     names = dict(ENDS)
@@ -206,8 +207,8 @@ def write_folder(folder, config, tensors):
 
 
 def add_tokenizer(gguf, folder, pre, rows):
-    """Puts a folder's tokenizer.json, chat template and special tokens into the metadata, as converters do: `rows` tokens,
-    the ids without one marked as unused."""
+    """Puts a folder's tokenizer.json, chat template and special tokens into the metadata, as converters do: `rows`
+    tokens, the ids without one marked as unused."""
     file = json.loads((folder / "tokenizer.json").read_text())
     config = json.loads((folder / "tokenizer_config.json").read_text())
     tokens, types = [f"[PAD{i}]" for i in range(rows)], [UNUSED] * rows

@@ -18,8 +18,8 @@ import numpy
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "parity"))
 from gguf_files import (TYPES, add_tokenizer, config_of, fixture_gguf, hf_tensors, interleaved,  # noqa: E402
-                        model_gguf, with_matrices, write_folder)
-from harness import (DEMO, FIXTURES, Options, case, cases, generated, kakeya, main, read_tensors,  # noqa: E402
+                        model_gguf, to_f32, with_matrices, write_folder)
+from harness import (DEMO, FIXTURES, ROOT, Options, case, cases, generated, kakeya, main, read_tensors,  # noqa: E402
                      refused, succeeds)
 
 TEXT = FIXTURES / "qwen3-tied-text"
@@ -110,8 +110,8 @@ def random_blocks(kind, rows, cols, random):
     return blocks.tobytes()
 
 
-WIDE = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32,
-        "num_hidden_layers": 2, "vocab_size": 96, "max_position_embeddings": 512, "rms_norm_eps": 1e-5,
+WIDE = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8, "num_key_value_heads": 2,
+        "head_dim": 32, "num_hidden_layers": 2, "vocab_size": 96, "max_position_embeddings": 512, "rms_norm_eps": 1e-5,
         "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}, "eos_token_id": None, "bos_token_id": None}
 
 
@@ -316,6 +316,23 @@ def other_verbs(scratch):
                      scratch / "report.json", seconds=120)
     assert outcome.code in (0, 1), str(outcome)
     assert json.loads((scratch / "report.json").read_text())["rows"], str(outcome)
+
+
+@cases({f"the demo model quantised to {kind} by the format's own package predicts nearly as well": (kind, most)
+        for kind, most in [("Q8_0", 1.005), ("Q4_0", 1.15)]})
+def quantized_demo(scratch, kind, most):
+    import gguf as reference
+    gguf = demo_gguf()
+    for name, (old, shape, data) in gguf.tensors.items():
+        if len(shape) == 2:
+            blocks = reference.quantize(to_f32(old, data).reshape(shape), reference.GGMLQuantizationType[kind])
+            gguf.tensors[name] = (kind, shape, blocks.tobytes())
+    file = gguf.write(scratch / "m.gguf")
+    (scratch / "text").write_text((ROOT / "LICENSE").read_text())
+    command = ["eval", "perplexity", "-f", scratch / "text", "--kv", "full", "--context", 512, "--max-tokens", 2048,
+               "--json", "-m"]
+    got, want = (succeeds(*command, model, seconds=60).json()["rows"][0]["perplexity"] for model in (file, DEMO))
+    assert 1 / most < got / want < most, (got, want)
 
 
 # --- files without a tokenizer, or with another kind ---
