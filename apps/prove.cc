@@ -74,12 +74,19 @@ Result<std::string> FingerprintOf(const std::string& dir) {
   return Fingerprint(checkpoint);
 }
 
-// The files beside the weights that decide what a model answers.
-std::string HashOfTexts(const std::string& dir) {
+// What beside the weights decides what a model answers: a folder's other files, a GGUF file's
+// metadata.
+std::string HashOfTexts(const std::string& model) {
+  if (IsGgufPath(model)) {
+    const Result<GgufFile> file = GgufFile::Open(model);
+    if (!file.ok() || file->header().tensors.empty()) return fmt::format("{:016x}", 0);
+    const auto* bytes = reinterpret_cast<const char*>(file->file().data());
+    return fmt::format("{:016x}", HashOf({bytes, file->header().tensors[0].begin}));
+  }
   std::string all;
   for (const char* name :
        {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}) {
-    const Result<std::string> text = ReadFileBytes(dir + "/" + name, kMaxHaystackBytes);
+    const Result<std::string> text = ReadFileBytes(model + "/" + name, kMaxHaystackBytes);
     all += fmt::format("{:016x}", text.ok() ? HashOf(*text) : 0);
   }
   return fmt::format("{:016x}", HashOf(all));
@@ -184,7 +191,7 @@ class Prove {
     if (journal_path_.empty() && !flags_.json.empty()) journal_path_ = flags_.json + ".journal";
     if (journal_path_.empty() && !flags_.html.empty()) journal_path_ = flags_.html + ".journal";
     if (journal_path_.empty()) return RecallJournal();
-    KAKEYA_ASSIGN_OR_RETURN(const std::string model, FingerprintOf(flags_.model.dir));
+    KAKEYA_ASSIGN_OR_RETURN(const std::string model, FingerprintOf(flags_.model.path));
     Json restorer = nullptr;
     const std::string dir = flags_.kv.RestorerDir();
     if (!dir.empty()) {
@@ -196,7 +203,7 @@ class Prove {
     // Not the lengths, tasks and arms: a run may be divided by them, and grow.
     const Json settings = {{"version", KAKEYA_VERSION},
                            {"build", BuildId()},
-                           {"model", model + HashOfTexts(flags_.model.dir)},
+                           {"model", model + HashOfTexts(flags_.model.path)},
                            {"restorer", restorer},
                            {"haystack", fmt::format("{:016x}", HashOf(haystack_))},
                            {"n", flags_.n},
@@ -237,7 +244,7 @@ class Prove {
         .version = KAKEYA_VERSION,
         .build = BuildId(),
         .command = flags_.command,
-        .model = WithoutPlace(flags_.model.dir),
+        .model = WithoutPlace(flags_.model.path),
         .restorer = flags_.kv.kv == "restored" ? WithoutPlace(flags_.kv.restorer) : "",
         .haystack = WithoutPlace(haystack_name_),
         .kv_type = flags_.kv.kv_type,

@@ -19,6 +19,7 @@
 
 #include "backend/numerics.h"
 #include "backend/ops.h"
+#include "backend/quant_format.h"
 
 namespace kakeya {
 namespace {
@@ -59,15 +60,32 @@ std::vector<float> RandomFloats(int64_t n) {
   return out;
 }
 
+// Bytes of `rows` random rows as a file holds them.
+std::vector<std::byte> RandomRows(int64_t rows, int64_t cols, DType dtype) {
+  std::vector<std::byte> out(static_cast<size_t>(rows) * RowBytes(dtype, cols));
+  if (!IsBlockType(dtype)) {
+    const std::vector<float> values = RandomFloats(rows * cols);
+    for (int64_t i = 0; i < rows * cols; ++i) {
+      numerics::Store(dtype, out.data(), i, values[static_cast<size_t>(i)]);
+    }
+    return out;
+  }
+  std::mt19937 rng(1);
+  const uint16_t scale = numerics::ToF16(0.01f);
+  for (std::byte& byte : out) byte = static_cast<std::byte>(rng());
+  for (size_t at = 0; at < out.size(); at += static_cast<size_t>(BlockBytes(dtype))) {
+    for (int i = 0; i < (HasMins(dtype) ? 2 : 1); ++i) {
+      std::memcpy(out.data() + at + ScaleOffset(dtype) + 2 * i, &scale, sizeof(scale));
+    }
+  }
+  return out;
+}
+
 PackedMatrix RandomMatrix(int64_t rows, int64_t cols, DType dtype) {
   // A few random rows, repeated: speed doesn't depend on the values.
-  const int64_t distinct = std::min<int64_t>(rows, 64);
-  const std::vector<float> values = RandomFloats(distinct * cols);
-  std::vector<std::byte> stored(static_cast<size_t>(rows * cols) * SizeOf(dtype));
-  const size_t part = static_cast<size_t>(distinct * cols) * SizeOf(dtype);
-  for (int64_t i = 0; i < distinct * cols; ++i) {
-    numerics::Store(dtype, stored.data(), i, values[static_cast<size_t>(i)]);
-  }
+  std::vector<std::byte> stored = RandomRows(std::min<int64_t>(rows, 64), cols, dtype);
+  const size_t part = stored.size();
+  stored.resize(static_cast<size_t>(rows) * RowBytes(dtype, cols));
   for (size_t at = part; at < stored.size(); at += part) {
     std::memcpy(stored.data() + at, stored.data(), std::min(part, stored.size() - at));
   }
@@ -82,24 +100,129 @@ void Report(benchmark::State& state, double bytes, double flops) {
   state.counters["share_of_read"] = benchmark::Counter(bytes / g_read_bandwidth, rate);
 }
 
-void MatMulBench(benchmark::State& state) {
+// The geometry of a dense model.
+struct Geometry {
+  int layers, hidden, heads, kv_heads, head_dim, ffn, vocabulary;
+};
+constexpr Geometry kDemo{10, 256, 4, 2, 64, 768, 4096};
+constexpr Geometry kQwen06B{28, 1024, 16, 8, 128, 3072, 151936};
+
+// Products of one shape over matrices of more bytes than any cache holds, as a forward pass meets
+// them: each is read from memory.
+void MatMulBench(benchmark::State& state, DType dtype) {
+  constexpr size_t kBeyondCaches = size_t{400} << 20;
   const int64_t n = state.range(0);
   const int64_t k = state.range(1);
   const int rows = static_cast<int>(state.range(2));
-  const PackedMatrix w = RandomMatrix(n, k, DType::kBF16);
+  std::vector<PackedMatrix> matrices;
+  for (size_t bytes = 0; bytes < kBeyondCaches; bytes += matrices.back().bytes()) {
+    matrices.push_back(RandomMatrix(n, k, dtype));
+  }
   const std::vector<float> x = RandomFloats(rows * k);
   std::vector<float> out(static_cast<size_t>(rows * n));
-  for (auto _ : state) MatMul({Device::kCpu, g_pool}, x.data(), rows, w, out.data());
-  Report(state, static_cast<double>(w.bytes()), 2.0 * rows * n * k);
+  size_t next = 0;
+  for (auto _ : state) {
+    MatMul({Device::kCpu, g_pool}, x.data(), rows, matrices[next], out.data());
+    next = (next + 1) % matrices.size();
+  }
+  Report(state, static_cast<double>(matrices[0].bytes()), 2.0 * rows * n * k);
 }
-BENCHMARK(MatMulBench)
-    ->Name("MatMul")
-    ->ArgNames({"n", "k", "rows"})
-    ->ArgsProduct({{256}, {256, 768}, {1, 8, 64}})
-    ->ArgsProduct({{1024}, {1024, 3072}, {1, 8, 64}})
-    ->ArgsProduct({{3072}, {1024}, {1, 2, 4, 8, 16, 64}})
-    ->ArgsProduct({{151936}, {1024}, {1, 2, 4, 8, 16}})
-    ->UseRealTime();
+void MatMulShapes(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"n", "k", "rows"})->UseRealTime();
+  bench->ArgsProduct({{6144}, {1024}, {1, 2, 4, 8, 16, 32, 64, 512}});
+  bench->ArgsProduct({{1024}, {3072}, {1, 16, 512}});
+}
+BENCHMARK_CAPTURE(MatMulBench, bf16, DType::kBF16)->Apply(MatMulShapes);
+BENCHMARK_CAPTURE(MatMulBench, f16, DType::kF16)->Apply(MatMulShapes);
+BENCHMARK_CAPTURE(MatMulBench, q8_0, DType::kQ8_0)->Apply(MatMulShapes);
+BENCHMARK_CAPTURE(MatMulBench, q4_0, DType::kQ4_0)->Apply(MatMulShapes);
+BENCHMARK_CAPTURE(MatMulBench, q4_k, DType::kQ4_K)->Apply(MatMulShapes);
+BENCHMARK_CAPTURE(MatMulBench, q5_k, DType::kQ5_K)->Apply(MatMulShapes);
+BENCHMARK_CAPTURE(MatMulBench, q6_k, DType::kQ6_K)->Apply(MatMulShapes);
+
+// All products of a model over `rows` tokens, the head's for `heads` of them.
+class Products {
+ public:
+  Products(const Geometry& g, DType dtype) : g_(g) {
+    const int width = g.heads * g.head_dim;
+    for (int i = 0; i < g.layers; ++i) {
+      matrices_.push_back(RandomMatrix(width + 2 * g.kv_heads * g.head_dim, g.hidden, dtype));
+      matrices_.push_back(RandomMatrix(g.hidden, width, dtype));
+      matrices_.push_back(RandomMatrix(g.ffn, g.hidden, dtype));
+      matrices_.push_back(RandomMatrix(g.ffn, g.hidden, dtype));
+      matrices_.push_back(RandomMatrix(g.hidden, g.ffn, dtype));
+    }
+    head_ = RandomMatrix(g.vocabulary, g.hidden, dtype);
+  }
+
+  // Room for `rows` tokens.
+  void Prepare(int rows) {
+    x_ = RandomFloats(rows * std::max<int64_t>(g_.ffn, g_.heads * g_.head_dim));
+    out_.resize(static_cast<size_t>(rows) * static_cast<size_t>(g_.vocabulary));
+  }
+  void Run(const OpContext& context, int rows, bool with_head) {
+    for (const PackedMatrix& w : matrices_) MatMul(context, x_.data(), rows, w, out_.data());
+    if (with_head) MatMul(context, x_.data(), rows, head_, out_.data());
+  }
+  double Bytes(bool with_head) const {
+    double bytes = with_head ? static_cast<double>(head_.bytes()) : 0;
+    for (const PackedMatrix& w : matrices_) bytes += static_cast<double>(w.bytes());
+    return bytes;
+  }
+  double MultiplyAdds(bool with_head) const {
+    double n =
+        with_head ? static_cast<double>(head_.rows()) * static_cast<double>(head_.cols()) : 0;
+    for (const PackedMatrix& w : matrices_) {
+      n += static_cast<double>(w.rows()) * static_cast<double>(w.cols());
+    }
+    return n;
+  }
+
+ private:
+  const Geometry g_;
+  std::vector<PackedMatrix> matrices_;
+  PackedMatrix head_;
+  std::vector<float> x_, out_;
+};
+
+// The time of products for L tokens relative to one, in one run and in turn: `relative`. Beyond 64
+// rows the head is left out, as in prefill.
+void VerifyBench(benchmark::State& state, DType dtype) {
+  const int rows = static_cast<int>(state.range(0));
+  const bool with_head = rows <= 64;
+  Products products(kQwen06B, dtype);
+  products.Prepare(rows);
+  const OpContext context{Device::kCpu, g_pool};
+  std::vector<double> one;
+  std::vector<double> many;
+  const auto timed = [&](int count, std::vector<double>* seconds) {
+    const auto start = std::chrono::steady_clock::now();
+    products.Run(context, count, with_head);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    seconds->push_back(took.count());
+  };
+  for (auto _ : state) {
+    timed(1, &one);
+    timed(rows, &many);
+    state.SetIterationTime(many.back());
+  }
+  std::sort(one.begin(), one.end());
+  std::sort(many.begin(), many.end());
+  const double median = many[many.size() / 2];
+  state.counters["relative"] = median / one[one.size() / 2];
+  state.counters["tok/s"] = rows / median;
+  state.counters["madd/s"] = products.MultiplyAdds(with_head) * rows / median;
+  state.counters["share_of_read"] = products.Bytes(with_head) / median / g_read_bandwidth;
+}
+void VerifyRows(benchmark::internal::Benchmark* bench) {
+  bench->ArgName("rows")->UseManualTime()->Unit(benchmark::kMillisecond);
+  for (const int rows : {1, 2, 4, 8, 16, 32, 512}) bench->Arg(rows);
+}
+BENCHMARK_CAPTURE(VerifyBench, bf16, DType::kBF16)->Name("verify/bf16")->Apply(VerifyRows);
+BENCHMARK_CAPTURE(VerifyBench, q8_0, DType::kQ8_0)->Name("verify/q8_0")->Apply(VerifyRows);
+BENCHMARK_CAPTURE(VerifyBench, q4_0, DType::kQ4_0)->Name("verify/q4_0")->Apply(VerifyRows);
+BENCHMARK_CAPTURE(VerifyBench, q4_k, DType::kQ4_K)->Name("verify/q4_k")->Apply(VerifyRows);
+BENCHMARK_CAPTURE(VerifyBench, q6_k, DType::kQ6_K)->Name("verify/q6_k")->Apply(VerifyRows);
 
 // K/V of one layer at some depth.
 class LayerKv {
@@ -163,13 +286,6 @@ BENCHMARK(AttentionBench)
     ->ArgsProduct({{16}, {8}, {128}, {4096, 16384}, {1, 8, 64}, {0}})
     ->Args({16, 8, 128, 16384, 1, 1})
     ->UseRealTime();
-
-// The geometry of a dense model.
-struct Geometry {
-  int layers, hidden, heads, kv_heads, head_dim, ffn, vocabulary;
-};
-constexpr Geometry kDemo{10, 256, 4, 2, 64, 768, 4096};
-constexpr Geometry kQwen06B{28, 1024, 16, 8, 128, 3072, 151936};
 
 // One token through all operators of a model, on one thread of control, as a forward pass does.
 class Decoder {

@@ -5,6 +5,7 @@
 #define KAKEYA_BACKEND_NUMERICS_H_
 
 #include <bit>
+#include <cassert>
 #include <cmath>
 #include <cstdint>
 
@@ -50,7 +51,7 @@ inline uint16_t ToF16(float value) {
   return static_cast<uint16_t>(out | sign);
 }
 
-// Element `index` of an array of `type`.
+// Element `index` of an array of `type`. REQUIRES: not a block type.
 inline float Load(DType type, const void* data, int64_t index) {
   switch (type) {
     case DType::kF32:
@@ -59,10 +60,13 @@ inline float Load(DType type, const void* data, int64_t index) {
       return FromF16(static_cast<const uint16_t*>(data)[index]);
     case DType::kBF16:
       return FromBF16(static_cast<const uint16_t*>(data)[index]);
+    default:
+      assert(false);
+      return 0;
   }
-  return 0;
 }
 
+// REQUIRES: not a block type.
 inline void Store(DType type, void* data, int64_t index, float value) {
   switch (type) {
     case DType::kF32:
@@ -74,6 +78,8 @@ inline void Store(DType type, void* data, int64_t index, float value) {
     case DType::kBF16:
       static_cast<uint16_t*>(data)[index] = ToBF16(value);
       return;
+    default:
+      assert(false);
   }
 }
 
@@ -106,6 +112,29 @@ inline float Exp(float x) {
 
 // x * sigmoid(x).
 inline float Silu(float x) { return x / (1.0f + Exp(-x)); }
+
+// Activations as a product with a block format takes them: x = scale * q, q in [-127, 127]. A block
+// whose magnitudes all lie below kQuantTiny is zero (the division would overflow); one that holds a
+// NaN or an infinity has the scale NaN, so that every product with it is a NaN, too.
+inline constexpr float kQuantTiny = 0x1p-100f;
+
+// Quantises n elements and gives their scale; values halfway go to the even one.
+inline float QuantizeBlock(const float* x, int n, int8_t* q) {
+  uint32_t largest = 0;  // bits of a magnitude: they are ordered as the numbers are
+  for (int i = 0; i < n; ++i) {
+    const uint32_t magnitude = std::bit_cast<uint32_t>(x[i]) & 0x7fffffffu;
+    if (magnitude > largest) largest = magnitude;
+  }
+  const float most = std::bit_cast<float>(largest);
+  const bool usable = largest < 0x7f800000u && most >= kQuantTiny;
+  const float inverse = usable ? 127.0f / most : 0.0f;
+  for (int i = 0; i < n; ++i) {
+    const float rounded = usable ? x[i] * inverse + kRoundMagic : kRoundMagic;
+    q[i] = static_cast<int8_t>(rounded - kRoundMagic);
+  }
+  if (largest >= 0x7f800000u) return std::bit_cast<float>(0x7fc00000u);
+  return usable ? most / 127.0f : 0.0f;
+}
 
 // The sum of kLanes partial sums: halves are added until one is left.
 inline float TreeSum(const float* lanes) {

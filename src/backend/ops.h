@@ -3,7 +3,8 @@
 //
 // Bits. Each operator fixes its order of reduction per output element, so that a result never
 // depends on the number of rows, on neighbours, on the thread count or on the vector width:
-//   * MatMul sums over k ascending, one fused multiply-add per step;
+//   * MatMul sums over k ascending, one fused multiply-add per step; with weights of a block
+//   format, one or two per block (see there);
 //   * Attention sums over the head dimension ascending per key, over keys ascending per chunk, over
 //   chunks ascending
 //     per group of kChunksPerGroup, over groups ascending;
@@ -114,6 +115,17 @@ inline constexpr int64_t AttentionStateFloats(int head_dim) {
 
 // out (rows, w.rows()) = x (rows, w.cols()) times w transposed. F32 activations, weights in their
 // stored type.
+//
+// Weights of a block format (backend/quant_format.h) meet activations that were quantised to 8
+// bits, each row by itself, in blocks of the same columns: numerics::QuantizeBlock. Per output,
+// over blocks ascending, with the block's weights q - bias, scale, min, d, dmin and the row's
+// integers a and scale `da`:
+//   dot  = sum over the block of scale * (q - bias) * a        exact, in 32 bits
+//   mins = sum over the block of min * a                       exact, in 32 bits
+//   sum  = fma(float(dot), d * da, sum)
+//   sum  = fma(float(-mins), dmin * da, sum)                   only q4_k, q5_k
+// float() rounds to nearest even. The integers are exact, so their order is free; the rest is
+// spelled. A NaN or an infinity among a row's activations makes all of its outputs NaN.
 void MatMul(const OpContext& context, const float* x, int rows, const PackedMatrix& w, float* out);
 
 // out (ids.size(), table.cols()): one row of the table per id. REQUIRES: every id in [0,

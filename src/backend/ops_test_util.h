@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <vector>
@@ -16,6 +17,7 @@
 #include <hwy/highway.h>
 
 #include "backend/numerics.h"
+#include "backend/quant_format.h"
 #include "base/thread_pool.h"
 
 namespace kakeya::test {
@@ -63,6 +65,24 @@ inline std::vector<std::byte> ToStored(DType dtype, const std::vector<float>& va
 
 inline std::vector<std::byte> RandomStored(DType dtype, int64_t n, std::mt19937* rng) {
   return ToStored(dtype, RandomFloats(n, rng));
+}
+
+inline constexpr DType kBlockTypes[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ5_K,
+                                        DType::kQ6_K};
+
+// Rows of blocks as a file holds them: all bits random, but for scales near 1 that are numbers.
+inline std::vector<std::byte> RandomBlocks(DType type, int64_t rows, int64_t cols,
+                                           std::mt19937* rng) {
+  std::vector<std::byte> out(static_cast<size_t>(rows) * RowBytes(type, cols));
+  for (std::byte& byte : out) byte = static_cast<std::byte>((*rng)());
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  for (size_t at = 0; at < out.size(); at += static_cast<size_t>(BlockBytes(type))) {
+    for (int i = 0; i < (HasMins(type) ? 2 : 1); ++i) {
+      const uint16_t bits = numerics::ToF16(uniform(*rng));
+      std::memcpy(out.data() + at + ScaleOffset(type) + 2 * i, &bits, sizeof(bits));
+    }
+  }
+  return out;
 }
 
 // Equal bits, or both NaN: which NaN an operation returns is the one thing that machines don't

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "backend/packed_layout.h"
+
 namespace kakeya {
 namespace {
 
@@ -26,6 +28,26 @@ void PackBlock(const std::byte* const (&rows)[kPackWidth], int64_t cols, T* out)
       }
     }
   }
+}
+
+// The same for a block format.
+void PackTiles(DType type, const std::byte* const (&rows)[kPackWidth], int64_t cols,
+               std::byte* out) {
+  const int64_t tiles = cols / BlockElements(type);
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const std::byte* blocks[kPackWidth];
+    for (int lane = 0; lane < kPackWidth; ++lane) {
+      blocks[lane] = rows[lane] == nullptr ? nullptr : rows[lane] + tile * BlockBytes(type);
+    }
+    PackTile(type, blocks, out + tile * TileLayoutOf(type).bytes);
+  }
+}
+
+// Bytes of kPackWidth packed rows.
+size_t PackedBlockBytes(DType type, int64_t cols) {
+  if (!IsBlockType(type)) return static_cast<size_t>(cols) * kPackWidth * SizeOf(type);
+  return static_cast<size_t>(cols / BlockElements(type)) *
+         static_cast<size_t>(TileLayoutOf(type).bytes);
 }
 
 // First byte of every row of the stacked parts.
@@ -66,10 +88,10 @@ Result<PackedMatrix> PackedMatrix::Pack(std::span<const TensorView> parts, Memor
     (void)part;
   }
   out.cols_ = parts[0].shape[1];
-  const size_t element = SizeOf(out.dtype_);
-  const StackedRows stack(parts, static_cast<size_t>(out.cols_) * element);
+  const size_t row_bytes = RowBytes(out.dtype_, out.cols_);
+  const StackedRows stack(parts, row_bytes);
   out.rows_ = stack.rows();
-  const size_t block_bytes = static_cast<size_t>(out.cols_) * kPackWidth * element;
+  const size_t block_bytes = PackedBlockBytes(out.dtype_, out.cols_);
   KAKEYA_ASSIGN_OR_RETURN(
       out.buffer_,
       budget->Allocate(MemoryTag::kWeights, static_cast<size_t>(out.blocks()) * block_bytes, what));
@@ -78,7 +100,9 @@ Result<PackedMatrix> PackedMatrix::Pack(std::span<const TensorView> parts, Memor
     const std::byte* rows[kPackWidth];
     for (int lane = 0; lane < kPackWidth; ++lane) rows[lane] = stack.Row(block * kPackWidth + lane);
     std::byte* const target = data + static_cast<size_t>(block) * block_bytes;
-    if (element == 4) {
+    if (IsBlockType(out.dtype_)) {
+      PackTiles(out.dtype_, rows, out.cols_, target);
+    } else if (SizeOf(out.dtype_) == 4) {
       PackBlock(rows, out.cols_, reinterpret_cast<uint32_t*>(target));
     } else {
       PackBlock(rows, out.cols_, reinterpret_cast<uint16_t*>(target));

@@ -2,7 +2,7 @@
 // one vector load brings the same input column of several output rows and sums need no horizontal
 // reduction. Element (r, c) lies at
 //   ((r / kPackWidth) * cols + c) * kPackWidth + r % kPackWidth;
-// rows beyond the last are zero.
+// rows beyond the last are zero. Block formats are interleaved too, as packed_layout.h says.
 #ifndef KAKEYA_BACKEND_PACKED_MATRIX_H_
 #define KAKEYA_BACKEND_PACKED_MATRIX_H_
 
@@ -24,8 +24,9 @@ class PackedMatrix {
   PackedMatrix() = default;
 
   // Copies one or more matrices of equal dtype and column count, stacked by rows (e.g. q, k and v
-  // projections, which then cost one product). REQUIRES: every view has two dimensions, the same
-  // dtype and the same shape[1]. Errors: ResourceExhausted, naming `what`.
+  // projections, which then cost one product). A view of a block format holds the file's blocks,
+  // row after row. REQUIRES: every view has two dimensions, the same dtype and the same shape[1],
+  // which is a multiple of BlockElements(dtype). Errors: ResourceExhausted, naming `what`.
   static Result<PackedMatrix> Pack(std::span<const TensorView> parts, MemoryBudget* budget,
                                    ThreadPool* pool, const char* what);
 

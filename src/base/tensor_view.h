@@ -2,6 +2,7 @@
 #ifndef KAKEYA_BASE_TENSOR_VIEW_H_
 #define KAKEYA_BASE_TENSOR_VIEW_H_
 
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -9,13 +10,48 @@
 
 namespace kakeya {
 
-enum class DType { kF32, kF16, kBF16 };
+// What an element is stored as. The last five are GGUF's block formats (backend/quant_format.h):
+// elements come in blocks along the innermost dimension and can't be addressed one by one.
+enum class DType {
+  kF32,
+  kF16,
+  kBF16,
+  // GGUF's own spelling. NOLINTBEGIN(readability-identifier-naming)
+  kQ8_0,
+  kQ4_0,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  // NOLINTEND(readability-identifier-naming)
+};
 
-// Bytes of one element.
-inline size_t SizeOf(DType type) { return type == DType::kF32 ? 4 : 2; }
-// "f32", "f16", "bf16".
-inline const char* NameOf(DType type) {
-  return type == DType::kF32 ? "f32" : type == DType::kF16 ? "f16" : "bf16";
+// How a type is laid out: `block_bytes` hold `block_elements` consecutive elements of a row.
+struct DTypeInfo {
+  const char* name;  // for messages
+  int block_elements;
+  int block_bytes;
+};
+inline constexpr DTypeInfo kDTypes[] = {
+    {"f32", 1, 4},    {"f16", 1, 2},      {"bf16", 1, 2},     {"q8_0", 32, 34},
+    {"q4_0", 32, 18}, {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210},
+};
+
+constexpr const DTypeInfo& InfoOf(DType type) { return kDTypes[static_cast<int>(type)]; }
+// "f32", "q8_0".
+constexpr const char* NameOf(DType type) { return InfoOf(type).name; }
+constexpr int BlockElements(DType type) { return InfoOf(type).block_elements; }
+constexpr int BlockBytes(DType type) { return InfoOf(type).block_bytes; }
+constexpr bool IsBlockType(DType type) { return BlockElements(type) > 1; }
+
+// Bytes of one element. REQUIRES: not a block type.
+constexpr size_t SizeOf(DType type) {
+  assert(!IsBlockType(type));
+  return static_cast<size_t>(BlockBytes(type));
+}
+// Bytes of a row of `cols` elements. REQUIRES: whole blocks.
+constexpr size_t RowBytes(DType type, int64_t cols) {
+  assert(cols % BlockElements(type) == 0);
+  return static_cast<size_t>(cols / BlockElements(type)) * static_cast<size_t>(BlockBytes(type));
 }
 
 struct TensorView {
@@ -28,7 +64,8 @@ struct TensorView {
     for (int64_t d : shape) n *= d;
     return n;
   }
-  size_t bytes() const { return static_cast<size_t>(elements()) * SizeOf(dtype); }
+  // Of a block type, every row is whole blocks, so that all of them are.
+  size_t bytes() const { return RowBytes(dtype, elements()); }
 };
 
 // "[256, 64]", for messages.

@@ -38,7 +38,9 @@ constexpr ElementType kElementTypes[] = {
     {"I64", 64, std::nullopt},        {"C64", 64, std::nullopt},
 };
 
+// REQUIRES: not a block type; safetensors has none.
 const char* FileNameOf(DType type) {
+  assert(!IsBlockType(type));
   return type == DType::kF32 ? "F32" : type == DType::kF16 ? "F16" : "BF16";
 }
 

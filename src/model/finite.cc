@@ -4,10 +4,12 @@
 #include <atomic>
 #include <cstring>
 
+#include "backend/quant_format.h"
+
 namespace kakeya {
 namespace {
 
-constexpr int64_t kSlice = int64_t{1} << 18;  // elements per task
+constexpr int64_t kSlice = int64_t{1} << 18;  // elements per task: whole blocks of any type
 constexpr int64_t kBlock = 4096;              // elements between two looks at the outcome
 
 // First element of [begin, end) whose exponent bits are all set, or -1.
@@ -32,6 +34,17 @@ int64_t FindInRange(const std::byte* data, int64_t begin, int64_t end, T exponen
   return -1;
 }
 
+// The same for a block format, in elements that begin and end with a block: of its scales, which
+// make all of a block no numbers. Gives the block's first element.
+int64_t FindInBlocks(DType type, const std::byte* data, int64_t begin, int64_t end) {
+  const int scales = HasMins(type) ? 2 : 1;
+  for (int64_t i = begin; i < end; i += BlockElements(type)) {
+    const std::byte* const at = data + RowBytes(type, i) + ScaleOffset(type);
+    if (FindInRange<uint16_t>(at, 0, scales, 0x7c00u) >= 0) return i;
+  }
+  return -1;
+}
+
 int64_t FindInSlice(const TensorView& tensor, int64_t begin, int64_t end) {
   const auto* data = static_cast<const std::byte*>(tensor.data);
   switch (tensor.dtype) {
@@ -41,6 +54,12 @@ int64_t FindInSlice(const TensorView& tensor, int64_t begin, int64_t end) {
       return FindInRange<uint16_t>(data, begin, end, 0x7c00u);
     case DType::kBF16:
       return FindInRange<uint16_t>(data, begin, end, 0x7f80u);
+    case DType::kQ8_0:
+    case DType::kQ4_0:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+    case DType::kQ6_K:
+      return FindInBlocks(tensor.dtype, data, begin, end);
   }
   return -1;
 }

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "backend/quant_format.h"
+
 namespace kakeya {
 namespace {
 
@@ -43,6 +45,24 @@ TEST(FindNonFiniteTest, EveryHalfIsJudgedRight) {
     const auto half = static_cast<uint16_t>(bits);
     EXPECT_EQ(FindNonFinite({DType::kF16, {1}, &half}, nullptr) == 0, (bits & 0x7c00) == 0x7c00);
     EXPECT_EQ(FindNonFinite({DType::kBF16, {1}, &half}, nullptr) == 0, (bits & 0x7f80) == 0x7f80);
+  }
+}
+
+// A scale that is no number spoils its block, wherever in the format the scale stands.
+TEST(FindNonFiniteTest, ScalesOfBlockFormatsAreRead) {
+  for (const DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+    const int64_t cols = 2 * BlockElements(type);
+    std::vector<std::byte> bytes(3 * RowBytes(type, cols), std::byte{0x7b});
+    const TensorView view{type, {3, cols}, bytes.data()};
+    EXPECT_EQ(FindNonFinite(view, nullptr), -1) << NameOf(type);
+    const uint16_t infinity = 0xfc00;
+    for (int i = HasMins(type) ? 1 : 0; i >= 0; --i) {
+      std::memcpy(bytes.data() + 5 * BlockBytes(type) + ScaleOffset(type) + 2 * i, &infinity, 2);
+      EXPECT_EQ(FindNonFinite(view, nullptr), 5 * BlockElements(type)) << NameOf(type);
+    }
+    const uint16_t nan = 0x7e00;
+    std::memcpy(bytes.data() + 3 * BlockBytes(type) + ScaleOffset(type), &nan, 2);
+    EXPECT_EQ(FindNonFinite(view, nullptr), 3 * BlockElements(type)) << NameOf(type);
   }
 }
 

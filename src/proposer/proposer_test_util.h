@@ -63,7 +63,7 @@ inline Model MakeVerifier(const ModelConfig& config, MemoryBudget* budget) {
   for (int layer = 0; layer < config.num_layers; ++layer) {
     LayerWeights w;
     w.attn_norm = vector(hidden);
-    w.qkv = matrix(config.qkv_size(), hidden);
+    w.qkv.parts.push_back(matrix(config.qkv_size(), hidden));
     if (config.qk_norm) {
       w.q_norm = vector(config.head_dim);
       w.k_norm = vector(config.head_dim);

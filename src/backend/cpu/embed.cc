@@ -2,6 +2,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/numerics.h"
+#include "backend/packed_layout.h"
 
 namespace kakeya::cpu {
 
@@ -9,6 +10,11 @@ namespace kakeya::cpu {
 void EmbedRows(const PackedMatrix& table, std::span<const int32_t> ids, float* out) {
   for (const int32_t id : ids) {
     assert(id >= 0 && id < table.rows());
+    if (IsBlockType(table.dtype())) {
+      DequantizeRow(table, id, out);
+      out += table.cols();
+      continue;
+    }
     const int64_t first = (id / kPackWidth) * table.cols() * kPackWidth + id % kPackWidth;
     for (int64_t c = 0; c < table.cols(); ++c) {
       *out++ = numerics::Load(table.dtype(), table.data(), first + c * kPackWidth);

@@ -150,6 +150,8 @@ void StoreHead(const StoreTask& task, DType kv_dtype, void* keys) {
       return StoreAs<AsF16>(task, static_cast<uint16_t*>(keys));
     case DType::kBF16:
       return StoreAs<AsBF16>(task, static_cast<uint16_t*>(keys));
+    default:
+      HWY_DASSERT(false);
   }
 }
 

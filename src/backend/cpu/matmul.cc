@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "backend/cpu/block_matmul.h"
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/targets.h"
 
@@ -149,6 +150,7 @@ constexpr int64_t kTaskBytes = 64 * 1024;
 }  // namespace
 
 void MatMul(ThreadPool* pool, const float* x, int rows, const PackedMatrix& w, float* out) {
+  if (IsBlockType(w.dtype())) return BlockMatMul(pool, x, rows, w, out);
   const MatMulTask task{x, rows, &w, out};
   const int64_t block_bytes =
       std::max<int64_t>(1, w.cols() * kPackWidth * static_cast<int64_t>(SizeOf(w.dtype())));

@@ -222,7 +222,8 @@ HWY_INLINE float TreeSum(const Block& block) {
   return numerics::TreeSum(lanes);
 }
 
-// Calls kernel(static_cast<const T*>(data)) with the element type T that `type` names.
+// Calls kernel(static_cast<const T*>(data)) with the element type T that `type` names. REQUIRES:
+// not a block type.
 template <typename Kernel>
 HWY_INLINE void WithElements(DType type, const void* data, const Kernel& kernel) {
   switch (type) {
@@ -232,6 +233,8 @@ HWY_INLINE void WithElements(DType type, const void* data, const Kernel& kernel)
       return kernel(static_cast<const F16*>(data));
     case DType::kBF16:
       return kernel(static_cast<const BF16*>(data));
+    default:
+      HWY_DASSERT(false);
   }
 }
 

@@ -1,0 +1,128 @@
+#include "backend/quant_format.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "backend/numerics.h"
+
+namespace kakeya {
+namespace {
+
+uint8_t Byte(const std::byte* from, int at) { return static_cast<uint8_t>(from[at]); }
+
+uint16_t Half(const std::byte* from, int at) {
+  uint16_t bits;
+  std::memcpy(&bits, from + at, sizeof(bits));
+  return bits;
+}
+
+void DecodeQ8(const std::byte* block, QuantBlock* out) {
+  for (int i = 0; i < 32; ++i) out->q[i] = Byte(block, 2 + i) ^ 0x80u;
+}
+
+void DecodeQ4(const std::byte* block, QuantBlock* out) {
+  for (int i = 0; i < 16; ++i) {
+    out->q[i] = Byte(block, 2 + i) & 15u;
+    out->q[16 + i] = Byte(block, 2 + i) >> 4;
+  }
+}
+
+// The twelve bytes of 6-bit scales and mins.
+void DecodeScales(const std::byte* packed, QuantBlock* out) {
+  for (int s = 0; s < 4; ++s) {
+    out->scale[s] = Byte(packed, s) & 63;
+    out->min[s] = Byte(packed, 4 + s) & 63;
+  }
+  for (int s = 4; s < 8; ++s) {
+    const int low = Byte(packed, 4 + s);
+    out->scale[s] = static_cast<int16_t>((low & 15) | (Byte(packed, s - 4) >> 6 << 4));
+    out->min[s] = static_cast<uint8_t>((low >> 4) | (Byte(packed, s) >> 6 << 4));
+  }
+}
+
+// The nibbles of q4_k and q5_k.
+void DecodeNibbles(const std::byte* nibbles, QuantBlock* out) {
+  for (int n = 0; n < 4; ++n) {
+    for (int i = 0; i < 32; ++i) {
+      const uint8_t both = Byte(nibbles, 32 * n + i);
+      out->q[64 * n + i] = both & 15u;
+      out->q[64 * n + 32 + i] = both >> 4;
+    }
+  }
+}
+
+void DecodeQ4K(const std::byte* block, QuantBlock* out) {
+  DecodeScales(block + 4, out);
+  DecodeNibbles(block + 16, out);
+}
+
+void DecodeQ5K(const std::byte* block, QuantBlock* out) {
+  DecodeScales(block + 4, out);
+  DecodeNibbles(block + 48, out);
+  for (int s = 0; s < 8; ++s) {
+    for (int i = 0; i < 32; ++i) {
+      const int fifth = (Byte(block, 16 + i) >> s) & 1;
+      out->q[32 * s + i] = static_cast<uint8_t>(out->q[32 * s + i] | fifth << 4);
+    }
+  }
+}
+
+void DecodeQ6K(const std::byte* block, QuantBlock* out) {
+  for (int half = 0; half < 2; ++half) {
+    for (int g = 0; g < 4; ++g) {
+      for (int i = 0; i < 32; ++i) {
+        const uint8_t both = Byte(block, 64 * half + 32 * (g % 2) + i);
+        const int low = g < 2 ? both & 15 : both >> 4;
+        const int high = (Byte(block, 128 + 32 * half + i) >> (2 * g)) & 3;
+        out->q[128 * half + 32 * g + i] = static_cast<uint8_t>(low | high << 4);
+      }
+    }
+  }
+  for (int s = 0; s < 16; ++s) out->scale[s] = static_cast<int8_t>(block[192 + s]);
+}
+
+}  // namespace
+
+void DecodeBlock(DType type, const std::byte* block, QuantBlock* out) {
+  assert(IsBlockType(type));
+  std::fill_n(out->scale, kMaxSubBlocks, int16_t{1});
+  std::fill_n(out->min, kMaxSubBlocks, uint8_t{0});
+  out->d = Half(block, ScaleOffset(type));
+  out->dmin = HasMins(type) ? Half(block, ScaleOffset(type) + 2) : uint16_t{0};
+  switch (type) {
+    case DType::kQ8_0:
+      return DecodeQ8(block, out);
+    case DType::kQ4_0:
+      return DecodeQ4(block, out);
+    case DType::kQ4_K:
+      return DecodeQ4K(block, out);
+    case DType::kQ5_K:
+      return DecodeQ5K(block, out);
+    case DType::kQ6_K:
+      return DecodeQ6K(block, out);
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16:
+      return;
+  }
+}
+
+void Dequantize(DType type, const QuantBlock& block, float* out) {
+  const float d = numerics::FromF16(block.d);
+  const float dmin = numerics::FromF16(block.dmin);
+  for (int i = 0; i < BlockElements(type); ++i) {
+    const int s = i / SubBlockElements(type);
+    out[i] =
+        d * static_cast<float>(block.scale[s]) * static_cast<float>(block.q[i] - QuantBias(type));
+    if (HasMins(type)) out[i] -= dmin * static_cast<float>(block.min[s]);
+  }
+}
+
+void DequantizeBlock(DType type, const std::byte* block, float* out) {
+  QuantBlock parts;
+  DecodeBlock(type, block, &parts);
+  Dequantize(type, parts, out);
+}
+
+}  // namespace kakeya
