@@ -224,10 +224,11 @@ void Multiply(const PackedMatrix& w, const QuantTile& in, int64_t begin, int64_t
   }
 }
 
-// The 32 registers hold two vectors a row, three of q6_k, and the weights at work.
+// A block of sixteen rows, drafts to check, reads its weights in one pass. A row takes one register
+// of integers, three of q6_k; what doesn't fit waits in the first cache, once per block of columns.
 template <DType kType>
 BlockKernel KernelOf() {
-  constexpr int kMaxRows = kType == DType::kQ6_K ? 8 : 12;
+  constexpr int kMaxRows = kType == DType::kQ6_K ? 8 : 16;
   return {kMaxRows, false, Multiply<kType, kMaxRows>};
 }
 
