@@ -5,7 +5,8 @@
 #
 #   scripts/evidence.sh [PART...]      PART: single, tasks, chunks, long, longest, perplexity, speed; default all
 #   KAKEYA=PROGRAM scripts/evidence.sh ...      with this program instead of one that is built first
-#   JOBS=N PARTS=M scripts/evidence.sh ...      N processes at a time (default: the cores) take M parts of each run (default: N)
+#   JOBS=N PARTS=M scripts/evidence.sh ...      N processes at a time (default: the cores) take M parts of each run (default: N; other N, other parts: then
+#                                               what was begun is begun anew)
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"
@@ -18,7 +19,8 @@ PARTS="${PARTS:-$JOBS}"
 mkdir -p results build/evidence
 
 # prove NAME FLAGS...: results/NAME.json, .html and .txt. Its prompts are shared by processes of one thread each, so that more
-# cores make it faster and never change it. A claim that fails (exit 1) is a result, too.
+# cores make it faster and never change what is right and wrong (milliseconds are of processes that compete: for
+# speed there is the part of that name). A claim that fails (exit 1) is a result, too.
 prove() {
   local name="$1" code=0 journal="build/evidence/$1.journal"
   shift

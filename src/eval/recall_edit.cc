@@ -41,6 +41,7 @@ std::vector<int32_t> Overwritten(std::span<const int32_t> ids,
   outside.insert(outside.end(), ids.begin() + next, ids.end());
   std::vector<int32_t> out(ids.begin(), ids.end());
   for (size_t i = 0; i < ranges.size(); ++i) {
+    if (ranges[i].end <= ranges[i].begin) continue;
     const size_t size = ranges[i].end - ranges[i].begin;
     const size_t first = before[i] - std::min(before[i], size);
     const size_t count = before[i] > 0 ? before[i] - first : std::min(size, outside.size());

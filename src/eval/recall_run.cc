@@ -77,12 +77,16 @@ class Run {
   Result<RecallOutcome> All() {
     KAKEYA_RETURN_IF_ERROR(CheckArms());
     KAKEYA_RETURN_IF_ERROR(CheckSessions());
+    if (mine_.empty()) return std::move(outcome_);  // more parts than prompts
     KAKEYA_RETURN_IF_ERROR(Plan());
     for (const Cell& cell : cells_) {
       for (const int64_t i : mine_) KAKEYA_RETURN_IF_ERROR(RunPrompt(cell, i));
     }
     Collect();
-    outcome_.full_kv = MeasureFullKv(engine_, options_, outcome_.records);
+    // A part is no report, and full K/V of a long text are large.
+    if (options_.parts == 1) {
+      outcome_.full_kv = MeasureFullKv(engine_, options_, outcome_.records);
+    }
     return std::move(outcome_);
   }
 
