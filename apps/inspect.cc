@@ -113,6 +113,13 @@ Json DescribeText(const std::string& model, const ModelConfig& config) {
   return out;
 }
 
+// What the proposer is told of exact recurrence; null if nothing.
+Json DescribeRecurrence(const RestorerConfig::Recurrence& recurrence) {
+  if (!recurrence.used()) return nullptr;
+  return {
+      {"lengths", recurrence.lengths}, {"buckets", recurrence.buckets}, {"next", recurrence.next}};
+}
+
 // A folder's restorer, and whether it was made for this very model; null if there is none. Reads
 // all weights once, to tell.
 Json DescribeRestorer(const std::string& model, const ModelConfig& config,
@@ -129,6 +136,7 @@ Json DescribeRestorer(const std::string& model, const ModelConfig& config,
           {"proposer_hidden", restorer->proposer.hidden},
           {"code_dim", restorer->code_dim},
           {"token_dim", restorer->token_dim},
+          {"recurrence", DescribeRecurrence(restorer->recurrence)},
           {"summary", {{"segments", restorer->summary.segments}, {"dim", restorer->summary.dim}}},
           {"chunks", restorer->chunks},
           {"max_distance", restorer->max_distance},

@@ -3,8 +3,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <optional>
+#include <tuple>
+#include <utility>
 
 #include "base/build_id.h"
 #include "base/system.h"
@@ -38,8 +41,26 @@ struct ProveFlags {
   std::string json;
   std::string html;
   std::string journal;
+  std::string part;  // "I/N"
   std::string command;
 };
+
+// "3/16" as 3 and 16.
+Result<std::pair<int64_t, int64_t>> ParsePart(const std::string& text) {
+  int64_t part = 0;
+  int64_t parts = 0;
+  const char* const end = text.data() + text.size();
+  const auto [slash, first] = std::from_chars(text.data(), end, part);
+  if (first == std::errc() && slash != end && *slash == '/') {
+    const auto [rest, second] = std::from_chars(slash + 1, end, parts);
+    if (second == std::errc() && rest == end && 1 <= part && part <= parts &&
+        parts <= kMaxPrompts) {
+      return std::pair(part, parts);
+    }
+  }
+  return InvalidArgument("--part wants I/N with 1 <= I <= N <= {}, as in 3/16, not '{}'",
+                         kMaxPrompts, text);
+}
 
 // FNV-1a: tells one text from another.
 uint64_t HashOf(std::string_view text) {
@@ -109,6 +130,11 @@ class Prove {
     progress.Clear();
     if (outcome.status().code() == StatusCode::kCancelled) return Stopped();
     KAKEYA_RETURN_IF_ERROR(outcome.status());
+    if (!flags_.part.empty()) {
+      PrintErr(fmt::format("kakeya: part {}: {} runs are in {}\n", flags_.part,
+                           outcome->records.size(), flags_.journal));
+      return kExitOk;
+    }
     return Report(*outcome);
   }
 
@@ -129,6 +155,13 @@ class Prove {
                            options_.lengths.end());
     options_.n = flags_.n;
     options_.seed = flags_.seed;
+    if (!flags_.part.empty()) {
+      KAKEYA_ASSIGN_OR_RETURN(std::tie(options_.part, options_.parts), ParsePart(flags_.part));
+      if (flags_.journal.empty() || !flags_.json.empty() || !flags_.html.empty()) {
+        return InvalidArgument(
+            "--part goes with --journal, and without --json and --html: a part is no report");
+      }
+    }
     if (flags_.haystack.empty()) {
       haystack_ = BuiltinHaystack();
       haystack_name_ = BuiltinHaystackName();
@@ -283,6 +316,11 @@ void RegisterProve(CLI::App* app, const std::string& command, int* exit_code) {
                    "Keep what is done here and go on from it (default: beside the report, removed "
                    "when that is written)")
       ->type_name("FILE");
+  verb->add_option("--part", flags->part,
+                   "Run every Nth prompt from the Ith on, and keep it in the journal: N processes "
+                   "share a run. One journal with the lines of the others (but their first) behind "
+                   "its own is the journal of all")
+      ->type_name("I/N");
   flags->kv.RegisterSettings(verb);
   verb->footer(
       "Example: kakeya prove -m models/demo --lengths 1024,4096 -n 100 --json proof.json --html "

@@ -57,15 +57,15 @@ std::vector<float> Reference(const std::vector<float>& x, int rows, const Packed
 
 TEST_P(BlockMatMul, EqualsReferenceOnEveryTargetAndThreadCount) {
   constexpr int kRows = 64;
-  const std::vector<int> row_counts = {1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 16, 25, 33, 64};
-  for (const auto& shape : {std::pair{1, 1}, {15, 2}, {16, 1}, {33, 3}, {530, 1}, {70, 4}}) {
+  const std::vector<int> row_counts = {1, 2, 3, 4, 6, 9, 12, 13, 33, 64};
+  for (const auto& shape : {std::pair{1, 1}, {15, 2}, {16, 1}, {33, 3}, {290, 1}}) {
     const int64_t n = shape.first;
     const int64_t k = int64_t{shape.second} * Block();
     const PackedMatrix w = Random(n, k);
     const std::vector<float> x = Activations(kRows * k);
     const std::vector<float> expected = Reference(x, kRows, w);
     ForEachTarget([&](const char* target) {
-      for (ThreadPool* pool : {AllPools()[0], AllPools()[1], AllPools()[3]}) {
+      for (ThreadPool* pool : {AllPools()[0], AllPools()[3]}) {
         for (const int rows : row_counts) {
           std::vector<float> out(static_cast<size_t>(rows * n + 1), -77.0f);
           MatMul({Device::kCpu, pool}, x.data(), rows, w, out.data());

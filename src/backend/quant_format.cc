@@ -11,6 +11,10 @@ namespace {
 
 uint8_t Byte(const std::byte* from, int at) { return static_cast<uint8_t>(from[at]); }
 
+int16_t SignedByte(const std::byte* from, int at) {
+  return static_cast<int16_t>((Byte(from, at) ^ 0x80) - 0x80);
+}
+
 uint16_t Half(const std::byte* from, int at) {
   uint16_t bits;
   std::memcpy(&bits, from + at, sizeof(bits));
@@ -79,7 +83,7 @@ void DecodeQ6K(const std::byte* block, QuantBlock* out) {
       }
     }
   }
-  for (int s = 0; s < 16; ++s) out->scale[s] = static_cast<int8_t>(block[192 + s]);
+  for (int s = 0; s < 16; ++s) out->scale[s] = SignedByte(block, 192 + s);
 }
 
 }  // namespace

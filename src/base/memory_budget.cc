@@ -1,5 +1,9 @@
 #include "base/memory_budget.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <cassert>
 #include <new>
@@ -7,7 +11,23 @@
 namespace kakeya {
 namespace {
 
-constexpr std::align_val_t kAlignment{64};
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// Buffers of several huge pages begin with one.
+constexpr std::align_val_t AlignmentOf(size_t bytes) {
+  return std::align_val_t{bytes >= 2 * kHugePage ? kHugePage : 64};
+}
+
+// Weights are read from one end to the other again and again: with pages of 4 KiB, the processor
+// would spend a part of that on translating addresses. A wish, not a demand; the end that fills no
+// page keeps small ones, so that no byte is resident without use.
+void WishForHugePages(void* data, size_t bytes) {
+#if defined(__linux__)
+  if (bytes >= 2 * kHugePage) madvise(data, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+  (void)data;
+  (void)bytes;
+}
 
 size_t Index(MemoryTag tag) { return static_cast<size_t>(tag); }
 
@@ -42,11 +62,12 @@ MemoryBudget::~MemoryBudget() { assert(total_ == 0 && "a buffer outlived its bud
 Result<Buffer> MemoryBudget::Allocate(MemoryTag tag, size_t bytes, const char* what) {
   // Reserved before it is asked for, so that two threads can't both pass the limit.
   KAKEYA_RETURN_IF_ERROR(Reserve(tag, bytes, what));
-  void* data = ::operator new(std::max<size_t>(bytes, 1), kAlignment, std::nothrow);
+  void* data = ::operator new(std::max<size_t>(bytes, 1), AlignmentOf(bytes), std::nothrow);
   if (data == nullptr) {
     Unreserve(tag, bytes);
     return ResourceExhausted("{}: the system has no {} bytes left", what, bytes);
   }
+  WishForHugePages(data, bytes);
   RecordPeak(tag);
   return Buffer(this, tag, static_cast<std::byte*>(data), bytes);
 }
@@ -84,7 +105,7 @@ void MemoryBudget::Unreserve(MemoryTag tag, size_t bytes) {
 }
 
 void MemoryBudget::Release(MemoryTag tag, std::byte* data, size_t bytes) {
-  ::operator delete(data, kAlignment);
+  ::operator delete(data, AlignmentOf(bytes));
   Unreserve(tag, bytes);
 }
 

@@ -36,7 +36,7 @@ const char* NameOf(MemoryTag tag);
 class MemoryBudget;
 
 // A block of memory that returns its bytes to the budget when it goes. Move-only. Aligned to 64
-// bytes, not zeroed.
+// bytes, from 4 MiB on to 2 MiB; not zeroed.
 class Buffer {
  public:
   Buffer() = default;

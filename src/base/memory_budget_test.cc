@@ -14,6 +14,22 @@ extern "C" const char* __asan_default_options() {  // NOLINT
 namespace kakeya {
 namespace {
 
+TEST(MemoryBudget, BuffersAreAlignedAndLargeOnesBeginWithAHugePage) {
+  MemoryBudget budget;
+  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{100000}, (size_t{4} << 20) - 1}) {
+    const auto buffer = budget.Allocate(MemoryTag::kScratch, bytes, "small");
+    ASSERT_TRUE(buffer.ok());
+    EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(buffer->data()) % 64) << bytes;
+  }
+  for (const size_t bytes : {size_t{4} << 20, (size_t{4} << 20) + 1, size_t{9} << 20}) {
+    auto buffer = budget.Allocate(MemoryTag::kScratch, bytes, "large");
+    ASSERT_TRUE(buffer.ok());
+    EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(buffer->data()) % (size_t{2} << 20)) << bytes;
+    buffer->data()[bytes - 1] = std::byte{1};  // the end that fills no page is memory, too
+  }
+  EXPECT_EQ(0u, budget.used());
+}
+
 TEST(MemoryBudget, CountsWhatIsAliveByTag) {
   MemoryBudget budget;
   auto kv = budget.Allocate(MemoryTag::kKv, 100, "kv");

@@ -70,14 +70,16 @@ class Run {
         restorers_(restorers),
         prompts_(prompts),
         hooks_(hooks),
-        journal_(journal) {}
+        journal_(journal) {
+    for (int64_t i = options.part - 1; i < options.n; i += options.parts) mine_.push_back(i);
+  }
 
   Result<RecallOutcome> All() {
     KAKEYA_RETURN_IF_ERROR(CheckArms());
     KAKEYA_RETURN_IF_ERROR(CheckSessions());
     KAKEYA_RETURN_IF_ERROR(Plan());
     for (const Cell& cell : cells_) {
-      for (int64_t i = 0; i < options_.n; ++i) KAKEYA_RETURN_IF_ERROR(RunPrompt(cell, i));
+      for (const int64_t i : mine_) KAKEYA_RETURN_IF_ERROR(RunPrompt(cell, i));
     }
     Collect();
     outcome_.full_kv = MeasureFullKv(engine_, options_, outcome_.records);
@@ -172,7 +174,7 @@ class Run {
   }
 
   void PlanRuns(const Cell& cell, RecallArm arm) {
-    for (int64_t i = 0; i < options_.n; ++i) {
+    for (const int64_t i : mine_) {
       ++total_;
       if (journal_->has({cell.task, cell.length, arm, i})) {
         ++done_;
@@ -244,7 +246,7 @@ class Run {
   void Collect() {
     for (const Cell& cell : cells_) {
       for (const RecallArm arm : cell.arms) {
-        for (int64_t i = 0; i < options_.n; ++i) {
+        for (const int64_t i : mine_) {
           outcome_.records.push_back(journal_->records().at({cell.task, cell.length, arm, i}));
         }
       }
@@ -257,6 +259,7 @@ class Run {
   const PromptSource& prompts_;
   const RecallHooks& hooks_;
   RecallJournal* journal_;
+  std::vector<int64_t> mine_;  // prompts of this part
   std::vector<Cell> cells_;
   RecallOutcome outcome_;
   RecallEta eta_;

@@ -89,6 +89,13 @@ inline RestorerConfig TinyRestorerConfig(const ModelConfig& verifier) {
   return config;
 }
 
+// The same with a proposer that is told of recurrence.
+inline RestorerConfig RecurrentConfig(const ModelConfig& verifier) {
+  RestorerConfig config = TinyRestorerConfig(verifier);
+  config.recurrence = {.lengths = {1, 2, 3, 5}, .buckets = 4, .next = 3};
+  return config;
+}
+
 // A verifier and an untrained restorer for it.
 class TinyModels {
  public:

@@ -82,13 +82,10 @@ HWY_INLINE float QuantizeBlock(const float* x, int8_t* q, int32_t* sums) {
   return most / 127.0f;
 }
 
+// Sixteen bits each, and of every four the order 0, 2, 1, 3.
 HWY_INLINE void Widen(const int8_t* values, int n, int16_t* wide) {
-  for (int i = 0; i < n; i += 4) {
-    wide[i] = values[i];
-    wide[i + 1] = values[i + 2];
-    wide[i + 2] = values[i + 1];
-    wide[i + 3] = values[i + 3];
-  }
+  static constexpr int kOrder[] = {0, 2, 1, 3};
+  for (int i = 0; i < n; ++i) wide[i] = int16_t{values[(i & ~3) + kOrder[i & 3]]};
 }
 
 template <DType kType>
