@@ -1,13 +1,14 @@
 #include "text/tokenizer_gguf.h"
 
 #include <algorithm>
-#include <iterator>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "format/quote.h"
+#include "text/gguf_recipes.h"
 
 namespace kakeya {
 namespace {
@@ -16,59 +17,16 @@ constexpr char kTokens[] = "tokenizer.ggml.tokens";
 constexpr char kTypes[] = "tokenizer.ggml.token_type";
 constexpr char kMerges[] = "tokenizer.ggml.merges";
 
-// ggml's token types.
-enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5 };
-
-// Words are cut by a regex of the model itself, or by GPT-2's, which ByteLevel has built in.
-constexpr char kQwen2Words[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
-    R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr char kLlama3Words[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
-    R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-// What a value of tokenizer.ggml.pre stands for.
-struct Recipe {
-  std::string_view pre;
-  const char* words;   // the regex; null: GPT-2's
-  bool digits;         // every digit is a word
-  bool nfc;            // the model's own tokenizer normalises
-  bool ignore_merges;  // a word that is a token is taken whole
-  bool add_bos;        // where tokenizer.ggml.add_bos_token says nothing
-};
-constexpr Recipe kRecipes[] = {
-    {"qwen2", kQwen2Words, false, true, false, false},
-    {"deepseek-r1-qwen", kQwen2Words, false, false, false, false},
-    {"llama-bpe", kLlama3Words, false, false, true, true},
-    {"llama3", kLlama3Words, false, false, true, true},
-    {"llama-v3", kLlama3Words, false, false, true, true},
-    {"smollm", nullptr, true, false, false, false},
-    {"gpt-2", nullptr, false, false, false, false},
-};
 constexpr char kSupported[] =
     "supported: tokenizer.ggml.model gpt2 with tokenizer.ggml.pre qwen2, llama-bpe, smollm or "
     "gpt-2";
-
-Json PreTokenizerSpec(const Recipe& recipe) {
-  Json steps = Json::array();
-  if (recipe.digits) steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
-  if (recipe.words != nullptr) {
-    steps.push_back({{"type", "Split"},
-                     {"pattern", {{"Regex", recipe.words}}},
-                     {"behavior", "Isolated"},
-                     {"invert", false}});
-  }
-  steps.push_back(
-      {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", recipe.words == nullptr}});
-  return {{"type", "Sequence"}, {"pretokenizers", steps}};
-}
 
 class TokenizerReader {
  public:
   explicit TokenizerReader(const GgufFile& file) : file_(file) {}
 
   Result<std::unique_ptr<const TokenizerParts>> Read() {
-    KAKEYA_ASSIGN_OR_RETURN(const Recipe* recipe, FindRecipe());
+    KAKEYA_ASSIGN_OR_RETURN(const GgufRecipe* recipe, FindRecipe());
     parts_->nfc = recipe->nfc;
     parts_->ignore_merges = recipe->ignore_merges;
     KAKEYA_ASSIGN_OR_RETURN(parts_->pre_tokenizer, PreTokenizer::Parse(PreTokenizerSpec(*recipe)));
@@ -86,7 +44,7 @@ class TokenizerReader {
  private:
   Status InFile(const Status& status) const { return status.WithContext(file_.file().path()); }
 
-  Result<const Recipe*> FindRecipe() const {
+  Result<const GgufRecipe*> FindRecipe() const {
     KAKEYA_ASSIGN_OR_RETURN(const auto model, file_.GetString("tokenizer.ggml.model"));
     if (!model || *model == "none" || *model == "no_vocab") {
       return InFile(NotFound("the file has no tokenizer: only --ids works"));
@@ -97,9 +55,10 @@ class TokenizerReader {
                                 kSupported));
     }
     KAKEYA_ASSIGN_OR_RETURN(const auto pre, file_.GetString("tokenizer.ggml.pre"));
-    const auto* recipe = std::find_if(std::begin(kRecipes), std::end(kRecipes),
-                                      [&](const Recipe& r) { return pre == r.pre; });
-    if (recipe != std::end(kRecipes)) return recipe;
+    const std::span<const GgufRecipe> recipes = GgufRecipes();
+    const auto recipe = std::find_if(recipes.begin(), recipes.end(),
+                                     [&](const GgufRecipe& r) { return pre == r.pre; });
+    if (recipe != recipes.end()) return &*recipe;
     return InFile(Unsupported("tokenizer.ggml.pre {} is not supported ({}): only --ids works",
                               pre ? Quoted(*pre, 40) : "is missing, which", kSupported));
   }
@@ -107,13 +66,13 @@ class TokenizerReader {
   // What kind each token is; all normal where the file doesn't say.
   Result<std::vector<int64_t>> ReadTypes(size_t count) const {
     KAKEYA_ASSIGN_OR_RETURN(auto types, file_.GetIntegers(kTypes));
-    if (!types) return std::vector<int64_t>(count, kNormal);
+    if (!types) return std::vector<int64_t>(count, kGgufNormal);
     if (types->size() != count) {
       return InFile(
           Corrupt("'{}' has {} entries, but '{}' has {}", kTypes, types->size(), kTokens, count));
     }
     for (size_t i = 0; i < count; ++i) {
-      if ((*types)[i] < kNormal || (*types)[i] > kUnused) {
+      if ((*types)[i] < kGgufNormal || (*types)[i] > kGgufUnused) {
         return InFile(
             Unsupported("{}[{}] is {}, not one of the types 1 to 5 of a byte-level "
                         "vocabulary",
@@ -143,7 +102,7 @@ class TokenizerReader {
     KAKEYA_RETURN_IF_ERROR(CheckScores(tokens->size()));
     parts_->table.Reserve(tokens->size(), tokens->size());
     for (size_t i = 0; i < tokens->size(); ++i) {
-      if (types[i] == kUnused) continue;
+      if (types[i] == kGgufUnused) continue;
       const Status status = AddToken((*tokens)[i], types[i], static_cast<int32_t>(i));
       if (!status.ok()) return InFile(status.WithContext(fmt::format("{}[{}]", kTokens, i)));
     }
@@ -154,13 +113,13 @@ class TokenizerReader {
     if (const auto known = parts_->table.IdOfSpelling(spelling); known.has_value()) {
       return Corrupt("{} has id {} already", Quoted(spelling), *known);
     }
-    if (type != kControl && type != kUserDefined) return parts_->table.Add(spelling, id);
+    if (type != kGgufControl && type != kGgufUserDefined) return parts_->table.Add(spelling, id);
     if (spelling.empty() || spelling.size() > kMaxAddedTokenBytes) {
       return Corrupt("a token of {} bytes, must lie in [1, {}]", spelling.size(),
                      kMaxAddedTokenBytes);
     }
     KAKEYA_RETURN_IF_ERROR(parts_->table.AddOutside(spelling, id));
-    parts_->added.push_back({.content = spelling, .id = id, .special = type == kControl});
+    parts_->added.push_back({.content = spelling, .id = id, .special = type == kGgufControl});
     return OkStatus();
   }
 
