@@ -128,6 +128,7 @@ SpeedContext ContextOf(const BenchFlags& flags, const Engine& engine) {
 }
 
 Result<int> Run(BenchFlags flags) {
+  CatchInterrupt();
   KAKEYA_RETURN_IF_ERROR(ResolveRestorer(&flags));
   KAKEYA_RETURN_IF_ERROR(CheckFlags(flags));
   const bool trained = flags.restorer_kind == "trained";
@@ -143,7 +144,6 @@ Result<int> Run(BenchFlags flags) {
                        .seed = flags.seed,
                        .interrupted = Interrupted};
   KAKEYA_ASSIGN_OR_RETURN(options.sessions, SessionsOf(flags, engine.get()));
-  CatchInterrupt();
   ProgressLine filling("Filling the caches");
   ProgressLine measuring("Measuring");
   options.progress = [&](SpeedPhase phase, int64_t done, int64_t total) {
@@ -168,8 +168,9 @@ Result<int> Run(BenchFlags flags) {
 }
 
 constexpr const char* kDescription =
-    "Measure speed: prefill and decode at several depths, under several K/V policies\n"
-    "\n"
+    "Measure speed: prefill and decode at several depths, under several K/V policies";
+
+constexpr const char* kFooter =
     "  kakeya bench -m models/demo\n"
     "  kakeya bench -m model.gguf --kv full,restored --depths 0,4096 --seconds 120 --json\n"
     "  kakeya bench -m model.gguf --kv full --depths 0 --verify-curve\n"
@@ -216,6 +217,7 @@ void RegisterMeasurement(CLI::App* verb, BenchFlags* flags) {
 
 void RegisterBench(CLI::App* app, int* exit_code) {
   CLI::App* verb = app->add_subcommand("bench", kDescription);
+  verb->footer(kFooter);
   auto flags = std::make_shared<BenchFlags>();
   flags->model.Register(verb);
   RegisterMeasurement(verb, flags.get());

@@ -209,23 +209,22 @@ Result<int> Run(const QuantizeFlags& flags) {
   return kExitOk;
 }
 
+constexpr const char* kFooter =
+    "  kakeya quantize models/demo demo-q8.gguf Q8_0\n"
+    "  kakeya chat -m demo-q8.gguf\n"
+    "\n"
+    "Matrices get TYPE, the embedding and the head too; vectors (norms) stay F32. Q8_0 takes 8.5\n"
+    "bits a weight and is next to lossless, Q4_0 takes 4.5 and costs some quality. All metadata "
+    "is\n"
+    "kept: of a folder its tokenizer, chat template and special tokens, of a GGUF file every key.\n"
+    "OUT appears whole or not at all, and memory stays at a few MiB whatever the model's size.";
+
 }  // namespace
 
 void RegisterQuantize(CLI::App* app, int* exit_code) {
-  CLI::App* verb = app->add_subcommand(
-      "quantize",
-      "Write a model as a GGUF file with weights of another type\n"
-      "\n"
-      "  kakeya quantize models/demo demo-q8.gguf Q8_0\n"
-      "  kakeya chat -m demo-q8.gguf\n"
-      "\n"
-      "Matrices get TYPE, the embedding and the head too; vectors (norms) stay F32. Q8_0 takes "
-      "8.5\n"
-      "bits a weight and is next to lossless, Q4_0 takes 4.5 and costs some quality. All metadata "
-      "is\n"
-      "kept: of a folder its tokenizer, chat template and special tokens, of a GGUF file every "
-      "key.\n"
-      "OUT appears whole or not at all, and memory stays at a few MiB whatever the model's size.");
+  CLI::App* verb =
+      app->add_subcommand("quantize", "Write a model as a GGUF file with weights of another type");
+  verb->footer(kFooter);
   auto flags = std::make_shared<QuantizeFlags>();
   verb->add_option("IN", flags->in, "Model folder in the Hugging Face layout, or a GGUF file")
       ->required();

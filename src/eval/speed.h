@@ -5,8 +5,9 @@
 //   prefill: SessionOptions::prefill_block tokens at once, logits of the last;
 //   decode:  one token and its logits;
 //   verify:  L tokens at once at depth 0, the logits of every one (a drafted block).
-// Tests take turns, so that a noisy minute hits them all, and each reports the median of its turns;
-// the bandwidth takes part as one more test. What samples a token from logits isn't timed.
+// Tests take turns, so that a noisy minute hits them all, and each reports the median of its turns.
+// The bandwidth is measured in between, all along, and is a median too. What samples a token from
+// logits isn't timed.
 //
 // With the full policy a pass is rolled back, so that every one stands exactly at its depth. A
 // bounded cache can't forget a prefill: there passes are committed, and positions grow from turn to
