@@ -73,12 +73,10 @@ class Bench {
     return (Now() - start) / static_cast<double>(passes);
   }
 
-  // Of exact K/V, in all layers, per position.
+  // Of exact K/V, in all layers, per position, as they were allocated. REQUIRES: a pass has run.
   uint64_t slot_bytes() const {
-    const KvShape& shape = session_.cache().shape();
-    return static_cast<uint64_t>(shape.layers) *
-           static_cast<uint64_t>(PageElements(shape.kv_heads, shape.head_dim)) / kChunk *
-           SizeOf(shape.dtype);
+    const KvCache& cache = session_.cache();
+    return cache.resident_bytes() / static_cast<uint64_t>(cache.resident_slots());
   }
 
  private:

@@ -106,7 +106,7 @@ std::string SpeedTable(const SpeedContext& context, const Speed& speed) {
     if (row.test == SpeedTest::kVerify) out += fmt::format("  {:5.2f} x", Relative(speed, row));
     out += '\n';
   }
-  out += fmt::format("medians of {} turns{}\n", std::max<int64_t>(speed.turns, 1),
+  out += fmt::format("medians of {} turn{}{}\n", speed.turns, speed.turns == 1 ? "" : "s",
                      speed.stable ? "" : "; they had not settled when time was up (--seconds)");
   return out;
 }
