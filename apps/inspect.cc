@@ -1,4 +1,4 @@
-// kakeya inspect: what a model folder holds, without loading the weights.
+// kakeya inspect: what a model folder or a GGUF file holds, without loading the weights.
 #include <fmt/core.h>
 
 #include <filesystem>
@@ -11,14 +11,14 @@
 #include "output.h"
 #include "proposer/history.h"
 #include "proposer/restorer_config.h"
-#include "text/tokenizer.h"
+#include "text/model_text.h"
 #include "verbs.h"
 
 namespace kakeya::cli {
 namespace {
 
 struct InspectFlags {
-  std::string dir;
+  std::string model;
   bool tensors = false;
   bool check = false;
   bool json = false;
@@ -32,6 +32,8 @@ std::string_view NameOf(RopeScaling scaling) {
       return "linear";
     case RopeScaling::kLlama3:
       return "llama3";
+    case RopeScaling::kFactors:
+      return "factors";
   }
   return "?";
 }
@@ -58,23 +60,24 @@ Json DescribeTensors(const Checkpoint& checkpoint, bool list) {
   Json tensors = Json::array();
   std::vector<std::pair<std::string, int64_t>>
       types;  // bytes by element type, in order of appearance
-  checkpoint.ForEach([&](const Checkpoint::Location& location) {
-    const SafetensorsEntry& entry = *location.entry;
+  for (const Checkpoint::Tensor& tensor : checkpoint.tensors()) {
     int64_t elements = 1;
-    for (const int64_t d : entry.shape) elements *= d;
+    for (const int64_t d : tensor.shape) elements *= d;
     parameters += elements;
-    const auto bytes = static_cast<int64_t>(entry.end - entry.begin);
+    const auto bytes = static_cast<int64_t>(tensor.bytes());
     auto type = std::find_if(types.begin(), types.end(),
-                             [&](const auto& t) { return t.first == entry.type; });
-    if (type == types.end()) type = types.insert(types.end(), {entry.type, 0});
+                             [&](const auto& t) { return t.first == tensor.type; });
+    if (type == types.end()) type = types.insert(types.end(), {tensor.type, 0});
     type->second += bytes;
     if (list) {
-      tensors.push_back(
-          {{"name", entry.name}, {"type", entry.type}, {"shape", entry.shape}, {"bytes", bytes}});
+      tensors.push_back({{"name", tensor.name},
+                         {"type", tensor.type},
+                         {"shape", tensor.shape},
+                         {"bytes", bytes}});
     }
-  });
-  Json out = {{"files", checkpoint.files().size()},
-              {"count", checkpoint.size()},
+  }
+  Json out = {{"files", checkpoint.file_count()},
+              {"count", checkpoint.tensors().size()},
               {"parameters", parameters},
               {"bytes", checkpoint.bytes()},
               {"bytes_by_type", Json::object()}};
@@ -93,9 +96,9 @@ Json DescribeKv(const ModelConfig& config) {
           {"window_bytes", slabs * kChunk * per_position}};
 }
 
-Json DescribeText(const std::string& dir, const ModelConfig& config) {
+Json DescribeText(const std::string& model, const ModelConfig& config) {
   Json out = {{"tokenizer", nullptr}, {"chat_template", false}};
-  const Result<Tokenizer> tokenizer = Tokenizer::Load(dir + "/tokenizer.json");
+  const Result<Tokenizer> tokenizer = LoadTokenizer(model);
   if (!tokenizer.ok()) {
     out["tokenizer_error"] = tokenizer.status().message();
     return out;
@@ -106,23 +109,23 @@ Json DescribeText(const std::string& dir, const ModelConfig& config) {
         fmt::format("the tokenizer has {} tokens, but the model only {} embeddings",
                     tokenizer->vocab_size(), config.vocab_size);
   }
-  const std::string config_path = dir + "/tokenizer_config.json";
-  std::error_code ignored;
-  Json text_config = Json::object();
-  if (std::filesystem::exists(config_path, ignored)) {
-    Result<Json> json = ReadJsonFile(config_path);
-    if (json.ok()) text_config = *std::move(json);
-  }
-  const Result<std::string> source = ChatTemplate::FromTokenizerConfig(text_config, dir, false);
-  out["chat_template"] = source.ok();
+  out["chat_template"] = LoadChatSettings(model).ok();
   return out;
 }
 
-// DIR/restorer, and whether it was made for this very model; null if there is none. Reads all
-// weights once, to tell.
-Json DescribeRestorer(const std::string& dir, const ModelConfig& config,
+// What the proposer is told of exact recurrence; null if nothing.
+Json DescribeRecurrence(const RestorerConfig::Recurrence& recurrence) {
+  if (!recurrence.used()) return nullptr;
+  return {
+      {"lengths", recurrence.lengths}, {"buckets", recurrence.buckets}, {"next", recurrence.next}};
+}
+
+// A folder's restorer, and whether it was made for this very model; null if there is none. Reads
+// all weights once, to tell.
+Json DescribeRestorer(const std::string& model, const ModelConfig& config,
                       const Checkpoint& checkpoint) {
-  const std::string restorer_dir = dir + "/restorer";
+  if (checkpoint.is_gguf()) return nullptr;
+  const std::string restorer_dir = model + "/restorer";
   std::error_code ignored;
   if (!std::filesystem::exists(restorer_dir, ignored)) return nullptr;
   const Result<std::string> fingerprint = Fingerprint(checkpoint);
@@ -133,6 +136,7 @@ Json DescribeRestorer(const std::string& dir, const ModelConfig& config,
           {"proposer_hidden", restorer->proposer.hidden},
           {"code_dim", restorer->code_dim},
           {"token_dim", restorer->token_dim},
+          {"recurrence", DescribeRecurrence(restorer->recurrence)},
           {"summary", {{"segments", restorer->summary.segments}, {"dim", restorer->summary.dim}}},
           {"chunks", restorer->chunks},
           {"max_distance", restorer->max_distance},
@@ -159,28 +163,30 @@ std::string Table(const Json& json, const std::string& prefix = "") {
 }
 
 Status Run(const InspectFlags& flags) {
-  KAKEYA_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(flags.dir));
-  KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(flags.dir));
+  KAKEYA_RETURN_IF_ERROR(CheckModelPath(flags.model));
+  KAKEYA_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(flags.model));
+  KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(flags.model));
   if (flags.check) {
-    KAKEYA_RETURN_IF_ERROR(ModelFlags{.dir = flags.dir}.Load().status());
+    KAKEYA_RETURN_IF_ERROR(ModelFlags{.path = flags.model}.Load().status());
   }
-  const Json report = {{"model", flags.dir},
+  const Json report = {{"model", flags.model},
                        {"config", DescribeConfig(config)},
                        {"tensors", DescribeTensors(checkpoint, flags.tensors)},
                        {"kv", DescribeKv(config)},
-                       {"restorer", DescribeRestorer(flags.dir, config, checkpoint)},
-                       {"text", DescribeText(flags.dir, config)}};
+                       {"restorer", DescribeRestorer(flags.model, config, checkpoint)},
+                       {"text", DescribeText(flags.model, config)}};
   return flags.json ? PrintJson(report) : Print(Table(report));
 }
 
 }  // namespace
 
 void RegisterInspect(CLI::App* app, int* exit_code) {
-  CLI::App* verb = app->add_subcommand("inspect", "Describe a model folder");
+  CLI::App* verb = app->add_subcommand("inspect", "Describe a model folder or a GGUF file");
   auto flags = std::make_shared<InspectFlags>();
-  verb->add_option("-m,--model", flags->dir, "Model folder in the Hugging Face layout")
+  verb->add_option("-m,--model", flags->model,
+                   "Model folder in the Hugging Face layout, or a GGUF file")
       ->required()
-      ->type_name("DIR");
+      ->type_name("MODEL");
   verb->add_flag("--tensors", flags->tensors, "List every tensor");
   verb->add_flag("--check", flags->check,
                  "Also load the model: every shape is compared with the config and every weight "

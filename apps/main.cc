@@ -24,6 +24,8 @@ constexpr const char* kDescription =
     "  kakeya generate -m models/demo -p \"Once upon a time\" -n 64\n"
     "  kakeya chat -m models/demo\n"
     "  kakeya inspect -m models/demo\n"
+    "  kakeya quantize models/demo demo-q8.gguf Q8_0\n"
+    "  kakeya bench -m demo-q8.gguf --kv full,window\n"
     "  kakeya prove -m models/demo --lengths 1024,4096 -n 20 --html report.html";
 
 bool HasVerb(const CLI::App& app, const std::string& name) {
@@ -77,6 +79,8 @@ int main(int argc, char** argv) {
   kakeya::cli::RegisterInspect(&app, &exit_code);
   kakeya::cli::RegisterEval(&app, &exit_code);
   kakeya::cli::RegisterProve(&app, AsTyped(argc, argv), &exit_code);
+  kakeya::cli::RegisterBench(&app, &exit_code);
+  kakeya::cli::RegisterQuantize(&app, &exit_code);
   try {
     if (argc > 1 && argv[1][0] != '-' && !HasVerb(app, argv[1])) {
       return Fail(kakeya::InvalidArgument("there is no verb '{}' (try --help)", argv[1]));

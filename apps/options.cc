@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "base/system.h"
+#include "format/checkpoint.h"
 #include "format/json.h"
 #include "format/read_file.h"
 #include "format/utf8.h"
@@ -48,21 +49,19 @@ RestorerFactory IdentityFactory(std::optional<KvType> kv_type) {
 }  // namespace
 
 void ModelFlags::Register(CLI::App* app) {
-  app->add_option("-m,--model", dir,
+  app->add_option("-m,--model", path,
                   "Model folder in the Hugging Face layout: config.json, model.safetensors (or "
-                  "shards and their index), tokenizer.json, tokenizer_config.json")
+                  "shards and their index), tokenizer.json, tokenizer_config.json; or a GGUF file "
+                  "(architectures qwen3 and llama)")
       ->required()
-      ->type_name("DIR");
+      ->type_name("MODEL");
   app->add_option("--threads", threads, "Threads to compute with (default: the cores)")
       ->check(CLI::Range(1, kMaxThreads))
       ->type_name("N");
 }
 
 Result<std::unique_ptr<Engine>> ModelFlags::Load(const std::string& restorer_dir) const {
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(dir, ignored)) {
-    return NotFound("{}: is not a model folder", dir.empty() ? "''" : dir);
-  }
+  KAKEYA_RETURN_IF_ERROR(CheckModelPath(path));
   if (threads > AvailableCores()) {
     spdlog::warn("{} threads on {} cores only get in each other's way", threads, AvailableCores());
   }
@@ -71,7 +70,13 @@ Result<std::unique_ptr<Engine>> ModelFlags::Load(const std::string& restorer_dir
   options.progress = [&](uint64_t done, uint64_t total) {
     progress.Show(static_cast<int64_t>(done), static_cast<int64_t>(total));
   };
-  return Engine::Load(dir, options);
+  return Engine::Load(path, options);
+}
+
+Status CheckModelPath(const std::string& model) {
+  std::error_code ignored;
+  if (IsGgufPath(model) || std::filesystem::is_directory(model, ignored)) return OkStatus();
+  return NotFound("{}: is not a model folder, nor a GGUF file", model.empty() ? "''" : model);
 }
 
 bool WarnOfFailedRestores(const Session& session) {
@@ -160,7 +165,8 @@ void KvFlags::RegisterSettings(CLI::App* app) {
       app->add_option("--restorer", restorer,
                       "Folder of the restorer for --kv restored, or 'identity': the model itself "
                       "recomputes its past, exact and slow (default: restorer/ in the model's "
-                      "folder)")
+                      "folder). It belongs to the very weights that it was trained for: one of a "
+                      "folder is refused for a GGUF file made from that")
           ->type_name("DIR");
   AddRestoreChunks(app, &restore_chunks);
   app->add_option_function<std::string>(
@@ -198,15 +204,21 @@ void KvFlags::RegisterSettings(CLI::App* app) {
 }
 
 Status KvFlags::Resolve(const ModelFlags& model) {
-  const std::string own = model.dir + "/restorer";
+  const bool gguf = IsGgufPath(model.path);
+  const std::string own = model.path + "/restorer";
   std::error_code ignored;
-  const bool has_restorer = restorer_option_->count() > 0 || std::filesystem::exists(own, ignored);
+  const bool has_own = !gguf && std::filesystem::exists(own, ignored);
+  const bool has_restorer = restorer_option_->count() > 0 || has_own;
   if (kv.empty()) kv = has_restorer ? "restored" : "full";
   if (kv != "restored") {
     if (restorer_option_->count() == 0) return OkStatus();
     return InvalidArgument("--restorer is for --kv restored, not for --kv {}", kv);
   }
   if (!has_restorer) {
+    if (gguf) {
+      return NotFound("{}: a GGUF file has no restorer, so --kv restored needs --restorer DIR",
+                      model.path);
+    }
     return NotFound("{}: no such folder, so --kv restored needs --restorer DIR", own);
   }
   if (restorer_option_->count() == 0) restorer = own;

@@ -17,13 +17,16 @@ namespace kakeya::cli {
 
 // -m, --threads.
 struct ModelFlags {
-  std::string dir;
+  std::string path;  // a folder or a GGUF file
   int threads = 0;
 
   void Register(CLI::App* app);
   // Loads the model, and a restorer if a folder is given, with progress on stderr.
   Result<std::unique_ptr<Engine>> Load(const std::string& restorer_dir = {}) const;
 };
+
+// What -m takes: a folder, or a file (a GGUF one, it is hoped). Errors: NotFound.
+Status CheckModelPath(const std::string& model);
 
 // --kv, --kv-type, --sink, --window, --restorer, --restore-chunks, --restore-buffer,
 // --prefill-chunk.
@@ -32,7 +35,7 @@ struct KvFlags {
   std::string kv_type = "auto";
   int64_t sink = 4;
   int64_t window = 64;
-  std::string restorer;         // empty: the folder "restorer" of the model
+  std::string restorer;         // empty: the folder "restorer" of a model folder
   int64_t restore_chunks = 0;   // 0: as the restorer says
   uint64_t restore_buffer = 0;  // bytes; 0: as RestoreOptions says
   int64_t prefill_chunk = 512;
@@ -40,8 +43,8 @@ struct KvFlags {
   void Register(CLI::App* app);
   // The same without --kv, for verbs that run several policies.
   void RegisterSettings(CLI::App* app);
-  // Settles what depends on the model's folder. Errors: InvalidArgument for --kv restored without a
-  // restorer, and for flags that --kv doesn't use.
+  // Settles what depends on the model's path. Errors: NotFound for --kv restored without a
+  // restorer, InvalidArgument for flags that --kv doesn't use.
   Status Resolve(const ModelFlags& model);
   // The folder to load a restorer from; empty if none is needed. REQUIRES: Resolve.
   std::string RestorerDir() const;

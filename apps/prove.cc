@@ -3,8 +3,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <optional>
+#include <tuple>
+#include <utility>
 
 #include "base/build_id.h"
 #include "base/system.h"
@@ -38,8 +41,26 @@ struct ProveFlags {
   std::string json;
   std::string html;
   std::string journal;
+  std::string part;  // "I/N"
   std::string command;
 };
+
+// "3/16" as 3 and 16.
+Result<std::pair<int64_t, int64_t>> ParsePart(const std::string& text) {
+  int64_t part = 0;
+  int64_t parts = 0;
+  const char* const end = text.data() + text.size();
+  const auto [slash, first] = std::from_chars(text.data(), end, part);
+  if (first == std::errc() && slash != end && *slash == '/') {
+    const auto [rest, second] = std::from_chars(slash + 1, end, parts);
+    if (second == std::errc() && rest == end && 1 <= part && part <= parts &&
+        parts <= kMaxPrompts) {
+      return std::pair(part, parts);
+    }
+  }
+  return InvalidArgument("--part wants I/N with 1 <= I <= N <= {}, as in 3/16, not '{}'",
+                         kMaxPrompts, text);
+}
 
 // FNV-1a: tells one text from another.
 uint64_t HashOf(std::string_view text) {
@@ -53,12 +74,19 @@ Result<std::string> FingerprintOf(const std::string& dir) {
   return Fingerprint(checkpoint);
 }
 
-// The files beside the weights that decide what a model answers.
-std::string HashOfTexts(const std::string& dir) {
+// What beside the weights decides what a model answers: a folder's other files, a GGUF file's
+// metadata.
+std::string HashOfTexts(const std::string& model) {
+  if (IsGgufPath(model)) {
+    const Result<GgufFile> file = GgufFile::Open(model);
+    if (!file.ok() || file->header().tensors.empty()) return fmt::format("{:016x}", 0);
+    const auto* bytes = reinterpret_cast<const char*>(file->file().data());
+    return fmt::format("{:016x}", HashOf({bytes, file->header().tensors[0].begin}));
+  }
   std::string all;
   for (const char* name :
        {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}) {
-    const Result<std::string> text = ReadFileBytes(dir + "/" + name, kMaxHaystackBytes);
+    const Result<std::string> text = ReadFileBytes(model + "/" + name, kMaxHaystackBytes);
     all += fmt::format("{:016x}", text.ok() ? HashOf(*text) : 0);
   }
   return fmt::format("{:016x}", HashOf(all));
@@ -102,6 +130,11 @@ class Prove {
     progress.Clear();
     if (outcome.status().code() == StatusCode::kCancelled) return Stopped();
     KAKEYA_RETURN_IF_ERROR(outcome.status());
+    if (!flags_.part.empty()) {
+      PrintErr(fmt::format("kakeya: part {}: {} runs are in {}\n", flags_.part,
+                           outcome->records.size(), flags_.journal));
+      return kExitOk;
+    }
     return Report(*outcome);
   }
 
@@ -122,6 +155,13 @@ class Prove {
                            options_.lengths.end());
     options_.n = flags_.n;
     options_.seed = flags_.seed;
+    if (!flags_.part.empty()) {
+      KAKEYA_ASSIGN_OR_RETURN(std::tie(options_.part, options_.parts), ParsePart(flags_.part));
+      if (flags_.journal.empty() || !flags_.json.empty() || !flags_.html.empty()) {
+        return InvalidArgument(
+            "--part goes with --journal, and without --json and --html: a part is no report");
+      }
+    }
     if (flags_.haystack.empty()) {
       haystack_ = BuiltinHaystack();
       haystack_name_ = BuiltinHaystackName();
@@ -151,7 +191,7 @@ class Prove {
     if (journal_path_.empty() && !flags_.json.empty()) journal_path_ = flags_.json + ".journal";
     if (journal_path_.empty() && !flags_.html.empty()) journal_path_ = flags_.html + ".journal";
     if (journal_path_.empty()) return RecallJournal();
-    KAKEYA_ASSIGN_OR_RETURN(const std::string model, FingerprintOf(flags_.model.dir));
+    KAKEYA_ASSIGN_OR_RETURN(const std::string model, FingerprintOf(flags_.model.path));
     Json restorer = nullptr;
     const std::string dir = flags_.kv.RestorerDir();
     if (!dir.empty()) {
@@ -163,7 +203,7 @@ class Prove {
     // Not the lengths, tasks and arms: a run may be divided by them, and grow.
     const Json settings = {{"version", KAKEYA_VERSION},
                            {"build", BuildId()},
-                           {"model", model + HashOfTexts(flags_.model.dir)},
+                           {"model", model + HashOfTexts(flags_.model.path)},
                            {"restorer", restorer},
                            {"haystack", fmt::format("{:016x}", HashOf(haystack_))},
                            {"n", flags_.n},
@@ -204,7 +244,7 @@ class Prove {
         .version = KAKEYA_VERSION,
         .build = BuildId(),
         .command = flags_.command,
-        .model = WithoutPlace(flags_.model.dir),
+        .model = WithoutPlace(flags_.model.path),
         .restorer = flags_.kv.kv == "restored" ? WithoutPlace(flags_.kv.restorer) : "",
         .haystack = WithoutPlace(haystack_name_),
         .kv_type = flags_.kv.kv_type,
@@ -276,6 +316,11 @@ void RegisterProve(CLI::App* app, const std::string& command, int* exit_code) {
                    "Keep what is done here and go on from it (default: beside the report, removed "
                    "when that is written)")
       ->type_name("FILE");
+  verb->add_option("--part", flags->part,
+                   "Run every Nth prompt from the Ith on, and keep it in the journal: N processes "
+                   "share a run. One journal with the lines of the others (but their first) behind "
+                   "its own is the journal of all")
+      ->type_name("I/N");
   flags->kv.RegisterSettings(verb);
   verb->footer(
       "Example: kakeya prove -m models/demo --lengths 1024,4096 -n 100 --json proof.json --html "

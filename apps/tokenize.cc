@@ -4,7 +4,7 @@
 #include "format/read_file.h"
 #include "options.h"
 #include "output.h"
-#include "text/tokenizer.h"
+#include "text/model_text.h"
 #include "verbs.h"
 
 namespace kakeya::cli {
@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kMaxBytes = size_t{256} << 20;
 
 struct TokenizeFlags {
-  std::string dir;
+  std::string model;
   std::string text;
   std::string file;
   std::string batch;
@@ -100,8 +100,8 @@ Status Run(const TokenizeFlags& flags) {
   if (sources != 1) {
     return InvalidArgument("one input is needed: -p TEXT, -f FILE, --batch FILE or --decode FILE");
   }
-  KAKEYA_ASSIGN_OR_RETURN(const Tokenizer tokenizer,
-                          Tokenizer::Load(flags.dir + "/tokenizer.json"));
+  KAKEYA_RETURN_IF_ERROR(CheckModelPath(flags.model));
+  KAKEYA_ASSIGN_OR_RETURN(const Tokenizer tokenizer, LoadTokenizer(flags.model));
   if (!flags.decode.empty()) return DecodeBatch(tokenizer, flags.decode, flags.keep_special);
   const EncodeOptions options{.parse_special = flags.special, .add_special_tokens = !flags.no_bos};
   if (!flags.batch.empty()) return EncodeBatch(tokenizer, flags.batch, options);
@@ -113,9 +113,10 @@ Status Run(const TokenizeFlags& flags) {
 void RegisterTokenize(CLI::App* app, int* exit_code) {
   CLI::App* verb = app->add_subcommand("tokenize", "Show how text becomes token ids, and back");
   auto flags = std::make_shared<TokenizeFlags>();
-  verb->add_option("-m,--model", flags->dir, "Model folder that holds a tokenizer.json")
+  verb->add_option("-m,--model", flags->model,
+                   "Model folder that holds a tokenizer.json, or a GGUF file")
       ->required()
-      ->type_name("DIR");
+      ->type_name("MODEL");
   flags->text_option = verb->add_option("-p,--prompt", flags->text, "The text")->type_name("TEXT");
   verb->add_option("-f,--file", flags->file, "A file that holds the text; - reads stdin")
       ->type_name("FILE");

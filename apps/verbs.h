@@ -13,6 +13,8 @@ void RegisterChat(CLI::App* app, int* exit_code);
 void RegisterTokenize(CLI::App* app, int* exit_code);
 void RegisterInspect(CLI::App* app, int* exit_code);
 void RegisterEval(CLI::App* app, int* exit_code);
+void RegisterBench(CLI::App* app, int* exit_code);
+void RegisterQuantize(CLI::App* app, int* exit_code);
 // `command`: as it was typed, for the report.
 void RegisterProve(CLI::App* app, const std::string& command, int* exit_code);
 

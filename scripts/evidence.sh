@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Makes everything under results/ anew: the recall matrix at length, the harder tasks, long texts, perplexity, speed. Hours on
-# two cores. Each part can be interrupted and called again: what is done is kept in build/evidence, for this build alone.
+# Makes everything under results/ anew: the recall matrix at length, the harder tasks, long texts, perplexity, speed. Five hours
+# on two cores, less than one on thirty-two. Each part can be interrupted and called again: what is done is kept in
+# build/evidence, for this build alone.
 #
-#   scripts/evidence.sh [PART...]      PART: single, tasks, long, perplexity, speed; default all
+#   scripts/evidence.sh [PART...]      PART: single, tasks, chunks, long, longest, perplexity, speed; default all
 #   KAKEYA=PROGRAM scripts/evidence.sh ...      with this program instead of one that is built first
+#   JOBS=N PARTS=M scripts/evidence.sh ...      N processes at a time (default: the cores) take M parts of each run (default: N; other N, other parts: then
+#                                               what was begun is begun anew)
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"
@@ -12,17 +15,33 @@ if [ -z "${KAKEYA:-}" ]; then
   scripts/build.sh
   KAKEYA=build/bin/kakeya
 fi
+PARTS="${PARTS:-$JOBS}"
 mkdir -p results build/evidence
 
-# prove NAME FLAGS...: results/NAME.json, .html and .txt. A claim that fails (exit 1) is a result, too.
+# prove NAME FLAGS...: results/NAME.json, .html and .txt. Its prompts are shared by processes of one thread each, so that more
+# cores make it faster and never change what is right and wrong (milliseconds are of processes that compete: for
+# speed there is the part of that name). A claim that fails (exit 1) is a result, too.
 prove() {
-  local name="$1" code=0
+  local name="$1" code=0 journal="build/evidence/$1.journal"
   shift
-  say "== results/$name: kakeya prove -m models/demo $*"
-  "$KAKEYA" prove -m models/demo "$@" --journal "build/evidence/$name.journal" \
+  say "== results/$name: kakeya prove -m models/demo --threads 1 $*"
+  if [ ! -s "$journal" ]; then
+    seq "$PARTS" | xargs -P "$JOBS" -I{} "$KAKEYA" prove -m models/demo --threads 1 "$@" --part "{}/$PARTS" \
+      --journal "build/evidence/$name.part-{}-$PARTS"
+    join_journals build/evidence/"$name".part-*-"$PARTS" > "$journal.new"
+    mv "$journal.new" "$journal"
+  fi
+  "$KAKEYA" prove -m models/demo --threads 1 "$@" --journal "$journal" \
     --json "results/$name.json" --html "results/$name.html" > "build/evidence/$name.txt" || code=$?
   [ "$code" -le 1 ] || exit "$code"
   cp "build/evidence/$name.txt" "results/$name.txt"
+}
+
+# join_journals FILE...: the first with the runs of the others behind its own.
+join_journals() {
+  cat "$1"
+  shift
+  for file in "$@"; do tail -n +2 "$file"; done
 }
 
 # A part of each of the two books that no training saw, in files of their names.
@@ -64,12 +83,14 @@ perplexity() {
 }
 
 # Rows of the tables: a part of the arms is not judged, and its pages say so.
-for part in "${@:-single tasks long perplexity speed}"; do
+for part in "${@:-single tasks chunks long longest perplexity speed}"; do
   for name in $part; do
     case "$name" in
       single) prove single --lengths 1024,2048,4096,8192 -n 200 ;;
       tasks)
         prove tasks --tasks all --lengths 4096 -n 50 --arms oracle,window,restored,reinsert
+        ;;
+      chunks)
         for chunks in 4 16 all; do
           prove "tasks-$chunks" --tasks all --lengths 4096 -n 50 --arms oracle,restored --restore-chunks "$chunks"
         done
@@ -78,11 +99,11 @@ for part in "${@:-single tasks long perplexity speed}"; do
         # 16,000 and not 16,384: prompts differ by up to 2 %, and the oracle's context of 16,384 holds the answer as well.
         prove 16k --lengths 16000 -n 20 --arms oracle,window,restored,reinsert,counterfactual,without-needle,foreign
         prove 32k --lengths 32768 -n 20 --arms window,restored,reinsert,counterfactual,without-needle,foreign
-        prove 128k --lengths 131072 -n 5 --arms window,restored,counterfactual,without-needle,foreign
         ;;
+      longest) prove 128k --lengths 131072 -n 5 --arms window,restored,counterfactual,without-needle,foreign ;;
       perplexity) perplexity ;;
       speed) python3 scripts/speed.py --kakeya "$KAKEYA" --json results/speed.json | tee results/speed.txt ;;
-      *) echo "there is no part '$name': single, tasks, long, perplexity, speed" >&2; exit 2 ;;
+      *) echo "there is no part '$name': single, tasks, chunks, long, longest, perplexity, speed" >&2; exit 2 ;;
     esac
   done
 done

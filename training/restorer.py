@@ -2,16 +2,19 @@
 
 From token ids alone it gives every layer's K and V of a frozen verifier (K before the verifier's own norm and rotation), and from the
 verifier's queries the chunks they should attend to. Everything is a function of whole chunks of 64 positions: a chunk's codes depend on
-the ids of its own chunk and of `layers` chunks before it, never on what follows.
+the ids of its own chunk and of `layers` chunks before it and, by exact recurrence alone, of all that came before; never on what follows.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from recurrence import RecurrenceConfig, embed_followers
 
 CHUNK = 64
 BUCKETS = 16  # of the distance in chunks, by powers of two
@@ -44,6 +47,7 @@ class RestorerConfig:
     min_share_log: float = -5.5
     chunks: int = 8
     max_distance: int = 8192
+    recurrence: RecurrenceConfig | None = None
     verifier: VerifierShape = field(default_factory=VerifierShape)
 
 
@@ -125,6 +129,11 @@ class Restorer(nn.Module):
         self.code = matrix(c.code_dim, d)
         self.token = matrix(c.token_dim, v.hidden)
         self.pool, self.proj = matrix(c.pool_heads, d), matrix(c.summary_dim, d)
+        if c.recurrence:
+            # Zeros: a restorer that goes on from one without recurrence begins as that one.
+            n = len(c.recurrence.lengths)
+            self.count = nn.Parameter(torch.zeros(n, c.recurrence.buckets, d))
+            self.next = nn.Parameter(torch.zeros(d, c.recurrence.next * c.token_dim))
         self.k_weight = nn.ParameterList(matrix(kv, u, 0.5) for _ in range(v.layers))
         self.v_weight = nn.ParameterList(matrix(kv, u, 0.5) for _ in range(v.layers))
         self.k_bias = nn.Parameter(torch.zeros(v.layers, kv))
@@ -140,17 +149,36 @@ class Restorer(nn.Module):
         hidden = [p for layer in self.layers for p in layer.parameters() if p.dim() == 2]
         single = [self.embed_in, self.code, self.proj]
         single += [self.token] if self.config.token_dim else []
+        single += [self.next] if self.config.recurrence else []
         return hidden + single + list(self.k_weight) + list(self.v_weight)
 
-    def states(self, embedding: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    def recurrent(self, table: Tensor, counts: Tensor, followers: Tensor) -> Tensor:
+        """What recurrence adds to the proposer's input: (..., hidden) F32.
+
+        table: (vocabulary, hidden_v) the verifier's embedding; counts, followers: see recurrence.py.
+        """
+        x = sum(F.embedding(counts[..., i], w) for i, w in enumerate(self.count))
+        features = F.linear(rms(table, self.config.rms_norm_eps), self.token)
+        # As the engine keeps them: whole numbers whose products it can sum in 32 bits.
+        limit = min(32767, math.isqrt((2**31 - 1) // self.config.token_dim))
+        features = fake_quantize(features, limit=limit)
+        seen = embed_followers(features, followers).to(self.dtype)
+        return x + F.linear(seen, self.next.to(self.dtype)).float()
+
+    def states(
+        self, embedding: Tensor, first: Tensor, recurrent: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """h (chunks, 64, hidden) and rms(E[id]) of chunks in a row, F32.
 
         embedding: (chunks, 64, hidden_v) verifier embeddings of the ids, sequences one after another;
-        first: (chunks) bool, true where a sequence begins (no predecessor).
+        first: (chunks) bool, true where a sequence begins (no predecessor);
+        recurrent: (chunks, 64, hidden) what `recurrent` gives, of a restorer that has it.
         """
         c, n, dtype = self.config, embedding.shape[0], self.dtype
         e = rms(embedding, c.rms_norm_eps)
         x = F.linear(e.to(dtype), self.embed_in.to(dtype)).float()
+        if recurrent is not None:
+            x = x + recurrent
         at = torch.arange(2 * CHUNK, device=x.device)
         cos, sin = rope_angles(at, c.head_dim, c.rope_theta)
         near, far = (cos[CHUNK:, None], sin[CHUNK:, None]), (cos[:CHUNK, None], sin[:CHUNK, None])
@@ -250,6 +278,8 @@ def tensors(model: Restorer) -> dict[str, Tensor]:
     out["final_norm.weight"], out["code.weight"] = model.final_norm, model.code
     if model.config.token_dim:
         out["token.weight"] = model.token
+    if model.config.recurrence:
+        out["recurrence.count.weight"], out["recurrence.next.weight"] = model.count, model.next
     out["summary.pool.weight"], out["summary.proj.weight"] = model.pool, model.proj
     for i in range(model.config.verifier.layers):
         out[f"f_theta.{i}.k.weight"], out[f"f_theta.{i}.k.bias"] = (
@@ -301,7 +331,13 @@ def export(model: Restorer, folder: Path, fingerprint: str) -> None:
         "max_distance": c.max_distance,
         "verifier": asdict(c.verifier),
     }
+    if c.recurrence:
+        fields["recurrence"] = asdict(c.recurrence)
     (folder / "config.json").write_text(json.dumps(fields, indent=1) + "\n")
+
+
+def read_recurrence(fields: dict | None) -> RecurrenceConfig | None:
+    return fields and RecurrenceConfig(tuple(fields["lengths"]), fields["buckets"], fields["next"])
 
 
 def load(folder: Path, device="cpu", dtype: torch.dtype = torch.float32) -> Restorer:
@@ -320,6 +356,7 @@ def load(folder: Path, device="cpu", dtype: torch.dtype = torch.float32) -> Rest
         pool_heads=f["summary"]["pool_heads"],
         **f["selection"],
         max_distance=f["max_distance"],
+        recurrence=read_recurrence(f.get("recurrence")),
         verifier=VerifierShape(**f["verifier"]),
     )
     model, stored = Restorer(config, dtype), load_file(str(folder / "model.safetensors"))

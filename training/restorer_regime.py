@@ -11,6 +11,7 @@ from torch import Tensor
 
 import hf_verifier
 import restored_attention as attention
+from recurrence import recurrence
 from restorer import CHUNK, INT4, Restorer, fake_quantize, quantize
 
 ALL, NONE = 0, -1  # numbers of chunks: every evicted one; none (sink and window alone)
@@ -79,9 +80,10 @@ class Regime:
         k = k.view(k.shape[0], s.kv_heads, s.head_dim)
         return hf_verifier.finish_keys(k, None if self.after_norm else k_norm, cos, sin, s.eps)
 
-    def _propose(self, embedding: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _propose(self, embedding: Tensor, first: Tensor, *seen) -> tuple[Tensor, Tensor, Tensor]:
         r = self.restorer
-        h, e = r.states(embedding, first)
+        recurrent = r.recurrent(self.verifier.embedding, *seen) if seen else None
+        h, e = r.states(embedding, first, recurrent)
         u = r.features(h, e).flatten(0, 1)
         return *r.keys_values(u, self.verifier.dtype), r.summaries(h)
 
@@ -90,7 +92,11 @@ class Regime:
         chunks = length // CHUNK
         embedding = F.embedding(ids, self.verifier.embedding).view(rows * chunks, CHUNK, -1)
         first = torch.arange(rows * chunks, device=ids.device) % chunks == 0
-        k, v, z = self.propose_all(embedding, first)
+        seen = ()
+        if self.restorer.config.recurrence:
+            parts = recurrence(ids, self.restorer.config.recurrence)
+            seen = tuple(t.reshape(rows * chunks, CHUNK, -1) for t in parts)
+        k, v, z = self.propose_all(embedding, first, *seen)
         z_q, z_scale = quantize(z.detach(), INT4)
         seg = self.restorer.config.segments
         return Restored(

@@ -2,6 +2,7 @@
 
 import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import torch
 import hf_verifier
 import restorer as restorer_module
 import restored_attention as attention
+from recurrence import ABSENT, RecurrenceConfig, recurrence
 from restorer import CHUNK
 from restorer_regime import ALL, NONE, Regime
 from train_restorer import pick_queries
@@ -28,7 +30,16 @@ def tiny(model: str = "qwen3-window", **changes) -> Regime:
         layers=2, hidden=32, heads=2, head_dim=16, ffn=48, code_dim=16, token_dim=8, segments=4,
         summary_dim=32, pool_heads=4, verifier=shape, **changes,
     )  # fmt: skip
-    return Regime(verifier, restorer_module.Restorer(config))
+    restorer = restorer_module.Restorer(config)
+    if config.recurrence:  # zeros in a new one
+        torch.nn.init.normal_(restorer.count)
+        torch.nn.init.normal_(restorer.next, std=0.2)
+    return Regime(verifier, restorer)
+
+
+def few_ids(rows: int = 2, length: int = LENGTH) -> torch.Tensor:
+    """Of an alphabet so small that n-grams recur."""
+    return torch.randint(3, 9, (rows, length))
 
 
 def random_ids(regime: Regime, rows: int = 2, length: int = LENGTH) -> torch.Tensor:
@@ -44,7 +55,7 @@ def slow_bounded(regime: Regime, ids: list[int], k: int) -> torch.Tensor:
     v, r, s = regime.verifier, regime.restorer, regime.verifier.shape
     n, group = len(ids) // CHUNK, s.heads // s.kv_heads
     embedding = v.embedding[torch.tensor(ids)]
-    h, e = slow_states(r, embedding)
+    h, e = slow_states(r, embedding, slow_recurrent(regime, ids))
     raw = h @ r.code.T
     code = torch.zeros_like(raw)
     for t in range(len(ids)):
@@ -104,12 +115,44 @@ def slow_choice(regime, layer, kv, ask, z, i, k) -> list[int]:
     return sorted(c for _, c in sorted(scored)[:k])
 
 
-def slow_states(r, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def slow_recurrence(ids: list[int], c: RecurrenceConfig) -> tuple[list[list[int]], list[list[int]]]:
+    """Buckets and followers straight from the definition."""
+    buckets, followers = [], []
+    for p in range(len(ids)):
+        counts, latest = [], None
+        for n in c.lengths:
+            gram = ids[p - n + 1 : p + 1] if p >= n - 1 else None
+            found = [q for q in range(n - 1, p) if gram and ids[q - n + 1 : q + 1] == gram]
+            counts.append(min(len(found), c.buckets - 1))
+            latest = found[-1] if found else latest
+        buckets.append(counts)
+        after = [] if latest is None else ids[latest + 1 : min(p, latest + 1 + c.next)]
+        followers.append(after + [ABSENT] * (c.next - len(after)))
+    return buckets, followers
+
+
+def slow_recurrent(regime: Regime, ids: list[int]) -> torch.Tensor | float:
+    r, c = regime.restorer, regime.restorer.config
+    if not c.recurrence:
+        return 0.0
+    norm = lambda x: x / (x.square().mean(-1, keepdim=True) + c.rms_norm_eps).sqrt()
+    out = torch.zeros(len(ids), c.hidden)
+    for p, (counts, after) in enumerate(zip(*slow_recurrence(ids, c.recurrence))):
+        for i, count in enumerate(counts):
+            out[p] += r.count[i, count]
+        for j, follower in enumerate(after):
+            if follower != ABSENT:
+                cut = slice(j * c.token_dim, (j + 1) * c.token_dim)
+                out[p] += r.next[:, cut] @ (r.token @ norm(regime.verifier.embedding[follower]))
+    return out
+
+
+def slow_states(r, embedding: torch.Tensor, recurrent) -> tuple[torch.Tensor, torch.Tensor]:
     """Chunk after chunk, head after head."""
     c = r.config
     norm = lambda x, w: x / (x.square().mean(-1, keepdim=True) + c.rms_norm_eps).sqrt() * w
     e = norm(embedding, 1.0)
-    x = e @ r.embed_in.T
+    x = e @ r.embed_in.T + recurrent
     for layer in r.layers:
         out = x.clone()
         for begin_at in range(0, len(x), CHUNK):
@@ -147,6 +190,36 @@ class RestorerTest(unittest.TestCase):
                         error = (got[row] - wanted).abs().max() / wanted.abs().max()
                         self.assertLess(error.item(), 2e-4, (model, k))
 
+    def test_bounded_pass_with_recurrence_equals_the_definition(self):
+        regime = tiny(recurrence=RecurrenceConfig((1, 2, 4), 4, 3))
+        with torch.no_grad():
+            ids = few_ids()
+            x, _ = regime.bounded(ids, regime.propose(ids), ALL)
+            got = regime.logits(x).view(*ids.shape, -1)
+            for row in range(2):
+                wanted = slow_bounded(regime, ids[row].tolist(), ALL)
+                error = (got[row] - wanted).abs().max() / wanted.abs().max()
+                self.assertLess(error.item(), 2e-4)
+
+    def test_recurrence_is_as_defined(self):
+        for alphabet in (2, 5, 40):
+            for c in (RecurrenceConfig(), RecurrenceConfig((2,), 2, 1)):
+                ids = torch.randint(0, alphabet, (3, 150))
+                buckets, followers = recurrence(ids, c)
+                for row in range(3):
+                    wanted = slow_recurrence(ids[row].tolist(), c)
+                    self.assertEqual(buckets[row].tolist(), wanted[0])
+                    self.assertEqual(followers[row].tolist(), wanted[1])
+
+    def test_a_restorer_goes_on_with_recurrence_as_it_was(self):
+        plain = tiny()
+        more = restorer_module.Restorer(replace(plain.restorer.config, recurrence=RecurrenceConfig()))
+        more.load_state_dict(plain.restorer.state_dict(), strict=False)
+        ids = few_ids()
+        with torch.no_grad():
+            a, b = (Regime(plain.verifier, r).propose(ids) for r in (plain.restorer, more))
+        self.assertTrue(torch.equal(a.k, b.k) and torch.equal(a.z, b.z))
+
     def test_oracle_equals_transformers(self):
         from transformers import AutoModelForCausalLM
 
@@ -162,8 +235,11 @@ class RestorerTest(unittest.TestCase):
             self.assertLess(error.item(), 1e-4, folder.name)
 
     def test_no_token_sees_the_future(self):
-        regime = tiny()
-        ids = random_ids(regime, 1)
+        for seen in (None, RecurrenceConfig()):
+            regime = tiny(recurrence=seen)
+            self.check_no_token_sees_the_future(regime, few_ids(1) if seen else random_ids(regime, 1))
+
+    def check_no_token_sees_the_future(self, regime, ids):
         for at in (LENGTH - 1, LENGTH - CHUNK, LENGTH - CHUNK - 1, 200, 66):
             other = ids.clone()
             other[0, at] = (ids[0, at] + 1) % regime.verifier.shape.vocabulary
@@ -235,7 +311,10 @@ class RestorerTest(unittest.TestCase):
             self.assertLess((oracle.mass[0, 0, 0, m] - wanted).abs().max().item(), 1e-5)
 
     def test_export_and_load(self):
-        regime = tiny()
+        for seen in (None, RecurrenceConfig()):
+            self.check_export_and_load(tiny(recurrence=seen))
+
+    def check_export_and_load(self, regime):
         with tempfile.TemporaryDirectory() as folder:
             restorer_module.export(regime.restorer, Path(folder), "0" * 32)
             loaded = restorer_module.load(Path(folder))
@@ -252,8 +331,8 @@ class RestorerTest(unittest.TestCase):
         self.assertEqual(model.select_distance[0, 0].tolist(), [*range(7), *[6.0] * 9])
 
     def test_every_parameter_has_a_gradient_through_int8(self):
-        regime = tiny()
-        ids, at = random_ids(regime), torch.tensor([[200, 300], [210, 383]])
+        regime = tiny(recurrence=RecurrenceConfig(buckets=4))
+        ids, at = few_ids(), torch.tensor([[200, 300], [210, 383]])
         oracle, restored = regime.oracle(ids, at), regime.propose(ids)
         x, asked = regime.bounded(ids, restored, 2, at)
         loss = regime.divergence(oracle.x, x).mean()

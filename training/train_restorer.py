@@ -23,6 +23,7 @@ import eval_restorer
 import hf_verifier
 import packing
 import pools
+import recurrence
 import restorer as restorer_module
 import tokenizer as tokenizer_module
 from document import FillerPool
@@ -85,6 +86,9 @@ def parse() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--summary-dim", type=int, default=128)
     parser.add_argument("--segments", type=int, default=8, help="summaries a chunk")
+    parser.add_argument(
+        "--no-recurrence", action="store_true", help="the proposer sees its chunks alone"
+    )
     parser.add_argument("--init", type=Path, help="a restorer to start from")
     parser.add_argument("--dense-attention", action="store_true", help="no FlexAttention")
     parser.add_argument("--no-compile", action="store_true")
@@ -273,14 +277,19 @@ def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
     shape = restorer_module.VerifierShape(
         s.layers, s.hidden, s.heads, s.kv_heads, s.head_dim, s.vocabulary
     )
+    recurrent = args.token_dim > 0 and not args.no_recurrence
+    seen_before = recurrence.RecurrenceConfig() if recurrent else None
     config = restorer_module.RestorerConfig(
         args.layers, args.hidden, args.heads, args.head_dim, args.ffn,
         code_dim=args.code_dim, token_dim=args.token_dim, segments=args.segments,
-        summary_dim=args.summary_dim, verifier=shape,
+        summary_dim=args.summary_dim, recurrence=seen_before, verifier=shape,
     )  # fmt: skip
     model = restorer_module.Restorer(config, dtype)
     if args.init:
-        model.load_state_dict(restorer_module.load(args.init).state_dict())
+        # One without recurrence may go on with it: those weights stay zero.
+        found = model.load_state_dict(restorer_module.load(args.init).state_dict(), strict=False)
+        if found.unexpected_keys or not set(found.missing_keys) <= {"count", "next"}:
+            raise SystemExit(f"{args.init} has other parts: {found}")
     model.to(device)
     model.dtype, model.int8 = dtype, not args.no_int8
     count = sum(p.numel() for p in model.parameters())

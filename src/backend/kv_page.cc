@@ -58,10 +58,10 @@ KvType KvTypeFor(DType weights) {
   switch (weights) {
     case DType::kF32:
       return KvType::kF32;
-    case DType::kBF16:
-      return KvType::kBF16;
-    default:
+    case DType::kF16:
       return KvType::kF16;
+    default:
+      return KvType::kBF16;
   }
 }
 

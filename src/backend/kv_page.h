@@ -56,8 +56,8 @@ inline constexpr KvType kKvTypes[] = {KvType::kF32, KvType::kF16, KvType::kBF16,
 // "f32", "affine8".
 const char* NameOf(KvType type);
 std::optional<KvType> KvTypeNamed(std::string_view name);
-// What a cache is stored as if nobody asks: as the weights are, and F16 for weights of a block
-// type.
+// What a cache is stored as if nobody asks: as the weights are, and BF16 for weights of a
+// block type.
 KvType KvTypeFor(DType weights);
 
 constexpr bool IsAffine(KvType type) {

@@ -41,11 +41,11 @@ TEST(KvPage, EveryTypeHasItsName) {
   EXPECT_EQ(KvTypeNamed("f64"), std::nullopt);
 }
 
-TEST(KvPage, TheTypeFollowsTheWeightsAndIsF16ForBlocks) {
+TEST(KvPage, TheTypeFollowsTheWeightsAndIsBF16ForBlocks) {
   EXPECT_EQ(KvTypeFor(DType::kF32), KvType::kF32);
   EXPECT_EQ(KvTypeFor(DType::kF16), KvType::kF16);
   EXPECT_EQ(KvTypeFor(DType::kBF16), KvType::kBF16);
-  EXPECT_EQ(KvTypeFor(DType::kQ4_K), KvType::kF16);
+  EXPECT_EQ(KvTypeFor(DType::kQ4_K), KvType::kBF16);
 }
 
 TEST(KvPage, AffinePagesAreSmallerByWhatTheyPromise) {

@@ -189,6 +189,32 @@ TEST_F(RecallEditOfArmTest, DropsEveryChunkThatDependsOnTheNeedle) {
   EXPECT_EQ(Edit(RecallArm::kWithoutNeedle).excluded, (Chunks{0, 1, 1, 1, 0, 0, 0}));
 }
 
+TEST_F(RecallEditOfArmTest, TellsNothingOfTheNeedleWhereItIsMissing) {
+  const std::vector<int32_t> told = Edit(RecallArm::kWithoutNeedle).ids;
+  ASSERT_EQ(told.size(), prompt_.context.size());
+  for (size_t i = 0; i < told.size(); ++i) {
+    const bool needle = i >= 66 && i < 72;
+    EXPECT_EQ(told[i], prompt_.context[needle ? i - 6 : i]);
+  }
+  // Whatever the needle says, what is told is the same.
+  prompt_.context = prompt_.edited_context;
+  EXPECT_EQ(Edit(RecallArm::kWithoutNeedle).ids, told);
+}
+
+TEST(RecallEditTest, OverwritesRangesByWhatStandsBeforeThem) {
+  using Ids = std::vector<int32_t>;
+  const Ids ids = Count(0, 8);
+  EXPECT_EQ(Overwritten(ids, {}), ids);
+  EXPECT_EQ(Overwritten(ids, {{4, 6}}), (Ids{0, 1, 2, 3, 2, 3, 6, 7}));
+  EXPECT_EQ(Overwritten(ids, {{2, 7}}), (Ids{0, 1, 0, 1, 0, 1, 0, 7}));
+  // Never by what another range holds.
+  EXPECT_EQ(Overwritten(ids, {{2, 4}, {4, 6}}), (Ids{0, 1, 0, 1, 0, 1, 6, 7}));
+  EXPECT_EQ(Overwritten(ids, {{2, 4}, {5, 7}}), (Ids{0, 1, 0, 1, 4, 1, 4, 7}));
+  EXPECT_EQ(Overwritten(ids, {{0, 2}, {3, 4}}), (Ids{2, 4, 2, 2, 4, 5, 6, 7}));
+  EXPECT_EQ(Overwritten(ids, {{2, 4}, {3, 5}}), (Ids{0, 1, 0, 0, 1, 5, 6, 7}));
+  EXPECT_EQ(Overwritten(ids, {{0, 7}}), Ids(8, 7));
+}
+
 TEST_F(RecallEditOfArmTest, LeavesTheNeedlesChunksAloneToTheEndOfTheSession) {
   EXPECT_EQ(Edit(RecallArm::kOnlyNeedle).excluded, (Chunks{1, 0, 1, 1, 1, 1, 1}));
 }

@@ -29,12 +29,14 @@ constexpr std::array<ArmInfo, kRecallArms> kInfo = {{
     {"shuffled", ArmRole::kMustFail, true,
      "Restored, but the evicted token ids are shuffled before the proposer sees them."},
     {"without-needle", ArmRole::kMustFail, true,
-     "Restored, but no chunk whose codes depend on a token of the needle may be chosen."},
+     "Restored, but the proposer is told other ids where the needle stands, and the chunks "
+     "that would read it may not be chosen: no code depends on it."},
     {"counterfactual", ArmRole::kMustRecall, true,
      "Restored, but the value is edited in the proposer's ids alone; right is the edited value, "
      "which the verifier has never read."},
     {"only-needle", ArmRole::kReported, true,
-     "Restored, but only the chunks that hold the needle may be chosen."},
+     "Restored, but only the chunks that hold the needle may be chosen. (Their codes may know of "
+     "what came before.)"},
     {"reinsert", ArmRole::kReported, false,
      "No learning, equal bytes: the best chunks by BM25 over the token ids are put back in front "
      "of "

@@ -27,6 +27,30 @@ std::vector<int32_t> FitTo(std::span<const int32_t> ids, size_t size) {
   return out;
 }
 
+std::vector<int32_t> Overwritten(std::span<const int32_t> ids,
+                                 const std::vector<TokenRange>& ranges) {
+  std::vector<int32_t> outside;
+  std::vector<size_t> before;  // per range: so many of `outside`
+  int64_t next = 0;
+  for (const TokenRange& range : ranges) {
+    const int64_t begin = std::max(range.begin, next);  // two ranges may share a token
+    outside.insert(outside.end(), ids.begin() + next, ids.begin() + begin);
+    before.push_back(outside.size());
+    next = std::max(next, range.end);
+  }
+  outside.insert(outside.end(), ids.begin() + next, ids.end());
+  std::vector<int32_t> out(ids.begin(), ids.end());
+  for (size_t i = 0; i < ranges.size(); ++i) {
+    if (ranges[i].end <= ranges[i].begin) continue;
+    const size_t size = ranges[i].end - ranges[i].begin;
+    const size_t first = before[i] - std::min(before[i], size);
+    const size_t count = before[i] > 0 ? before[i] - first : std::min(size, outside.size());
+    const std::vector<int32_t> other = FitTo(std::span(outside).subspan(first, count), size);
+    std::copy(other.begin(), other.end(), out.begin() + ranges[i].begin);
+  }
+  return out;
+}
+
 std::vector<int32_t> Shuffled(std::span<const int32_t> ids, uint64_t seed) {
   std::vector<int32_t> out(ids.begin(), ids.end());
   RecallRandom(seed).Shuffle(&out);
@@ -48,6 +72,9 @@ HistoryEdit EditFor(RecallArm arm, const EditInputs& inputs) {
       edit.ids = prompt.edited_context;
       break;
     case RecallArm::kWithoutNeedle:
+      // To exclude the chunks that read the needle is not enough: by recurrence any later chunk may
+      // know of it. So the restorer is not told of it at all.
+      edit.ids = Overwritten(prompt.context, prompt.needles);
       edit.excluded = ChunksOf(prompt.needles, inputs.proposer_layers, inputs.total_tokens);
       break;
     case RecallArm::kOnlyNeedle:

@@ -9,7 +9,7 @@
 // other line that can't be read is an error.
 //
 // A run may be divided among processes and machines, each with a journal, some of the lengths,
-// tasks or arms, and the same settings: one of the journals with the others' lines after the first
+// tasks, arms or prompts (--part), and the same settings: one of the journals with the others' lines after the first
 // behind its own is the journal of all.
 //
 // Thread safety: none. The file is locked: two processes can't write to one journal.

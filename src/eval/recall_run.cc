@@ -70,17 +70,23 @@ class Run {
         restorers_(restorers),
         prompts_(prompts),
         hooks_(hooks),
-        journal_(journal) {}
+        journal_(journal) {
+    for (int64_t i = options.part - 1; i < options.n; i += options.parts) mine_.push_back(i);
+  }
 
   Result<RecallOutcome> All() {
     KAKEYA_RETURN_IF_ERROR(CheckArms());
     KAKEYA_RETURN_IF_ERROR(CheckSessions());
+    if (mine_.empty()) return std::move(outcome_);  // more parts than prompts
     KAKEYA_RETURN_IF_ERROR(Plan());
     for (const Cell& cell : cells_) {
-      for (int64_t i = 0; i < options_.n; ++i) KAKEYA_RETURN_IF_ERROR(RunPrompt(cell, i));
+      for (const int64_t i : mine_) KAKEYA_RETURN_IF_ERROR(RunPrompt(cell, i));
     }
     Collect();
-    outcome_.full_kv = MeasureFullKv(engine_, options_, outcome_.records);
+    // A part is no report, and full K/V of a long text are large.
+    if (options_.parts == 1) {
+      outcome_.full_kv = MeasureFullKv(engine_, options_, outcome_.records);
+    }
     return std::move(outcome_);
   }
 
@@ -172,7 +178,7 @@ class Run {
   }
 
   void PlanRuns(const Cell& cell, RecallArm arm) {
-    for (int64_t i = 0; i < options_.n; ++i) {
+    for (const int64_t i : mine_) {
       ++total_;
       if (journal_->has({cell.task, cell.length, arm, i})) {
         ++done_;
@@ -244,7 +250,7 @@ class Run {
   void Collect() {
     for (const Cell& cell : cells_) {
       for (const RecallArm arm : cell.arms) {
-        for (int64_t i = 0; i < options_.n; ++i) {
+        for (const int64_t i : mine_) {
           outcome_.records.push_back(journal_->records().at({cell.task, cell.length, arm, i}));
         }
       }
@@ -257,6 +263,7 @@ class Run {
   const PromptSource& prompts_;
   const RecallHooks& hooks_;
   RecallJournal* journal_;
+  std::vector<int64_t> mine_;  // prompts of this part
   std::vector<Cell> cells_;
   RecallOutcome outcome_;
   RecallEta eta_;

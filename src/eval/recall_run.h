@@ -23,6 +23,9 @@ struct RecallOptions {
   std::vector<int64_t> lengths = {1024, 4096};
   std::vector<RecallArm> arms = AllArms();
   int64_t n = 100;  // prompts per task and length
+  // Only the prompts part - 1, part - 1 + parts, ...: a run may be divided among processes.
+  int64_t part = 1;
+  int64_t parts = 1;
   uint64_t seed = 0;
   SessionOptions session;  // sink, window, types, restored chunks; which policy, the arm says
 };
@@ -52,7 +55,7 @@ struct SkippedArm {
 };
 
 struct RecallOutcome {
-  std::vector<RecallRecord> records;  // of this run's tasks, lengths and arms, in this order
+  std::vector<RecallRecord> records;  // of this run's tasks, lengths, arms and part, in this order
   std::vector<SkippedArm> skipped;
   std::map<int64_t, FullKvBytes> full_kv;  // by length
 };

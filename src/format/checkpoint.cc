@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <unordered_set>
 #include <utility>
 
 #include "format/json.h"
@@ -24,24 +25,65 @@ bool IsConfined(const std::string& shard) {
          shard.find_first_of(std::string_view("/\\\0", 3)) == shard.npos;
 }
 
+// The types of GGUF tensors that the kernels compute with.
+constexpr std::pair<std::string_view, DType> kComputed[] = {
+    {"F32", DType::kF32},   {"F16", DType::kF16},   {"BF16", DType::kBF16}, {"Q8_0", DType::kQ8_0},
+    {"Q4_0", DType::kQ4_0}, {"Q4_K", DType::kQ4_K}, {"Q5_K", DType::kQ5_K}, {"Q6_K", DType::kQ6_K}};
+constexpr char kGgufTypes[] = "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K and Q6_K";
+
+std::optional<DType> DTypeOf(const GgufTensorType& type) {
+  for (const auto& [name, dtype] : kComputed) {
+    if (type.name == name) return dtype;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
-Checkpoint::Location Checkpoint::Find(const std::string& name) const {
-  const auto it = tensors_.find(name);
-  return it == tensors_.end() ? Location{} : it->second;
+bool IsGgufPath(const std::string& model) {
+  struct stat info;
+  return ::stat(model.c_str(), &info) == 0 && !S_ISDIR(info.st_mode);
+}
+
+const std::string& Checkpoint::path() const {
+  return is_gguf() ? gguf_->file().path() : files_[0].file().path();
+}
+
+const Checkpoint::Tensor* Checkpoint::Find(const std::string& name) const {
+  const auto it = by_name_.find(name);
+  return it == by_name_.end() ? nullptr : &tensors_[it->second];
+}
+
+Result<TensorView> Checkpoint::View(const Tensor& tensor) const {
+  if (!tensor.dtype) {
+    return Unsupported("{}: tensor {} has type {}; this engine reads {}", tensor.file->path(),
+                       Quoted(tensor.name), tensor.type,
+                       is_gguf() ? kGgufTypes : "F32, F16 and BF16");
+  }
+  return TensorView{*tensor.dtype, tensor.shape, tensor.data()};
+}
+
+void Checkpoint::Add(Tensor tensor) {
+  bytes_ += tensor.bytes();
+  tensors_.push_back(std::move(tensor));
 }
 
 void Checkpoint::Add(const SafetensorsFile& file, const SafetensorsEntry& entry) {
-  tensors_.emplace(entry.name, Location{&file, &entry});
-  bytes_ += entry.end - entry.begin;
+  Add({entry.name, entry.type, entry.dtype, entry.shape, &file.file(), entry.begin, entry.end});
 }
 
-Result<Checkpoint> Checkpoint::Open(const std::string& dir) {
-  const std::string single = dir + "/" + kSingleFile;
-  const std::string index = dir + "/" + kIndexFile;
+// tensors_ has its final place: only now may its names be pointed at.
+void Checkpoint::Index() {
+  for (size_t i = 0; i < tensors_.size(); ++i) by_name_.emplace(tensors_[i].name, i);
+}
+
+Result<Checkpoint> Checkpoint::Open(const std::string& model) {
+  if (IsGgufPath(model)) return OpenGguf(model);
+  const std::string single = model + "/" + kSingleFile;
+  const std::string index = model + "/" + kIndexFile;
   if (!Exists(single)) {
-    if (Exists(index)) return OpenShards(dir, index);
-    return NotFound("{}: holds neither {} nor {}", dir, kSingleFile, kIndexFile);
+    if (Exists(index)) return OpenShards(model, index);
+    return NotFound("{}: holds neither {} nor {}", model, kSingleFile, kIndexFile);
   }
   Checkpoint checkpoint;
   KAKEYA_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(single));
@@ -49,6 +91,24 @@ Result<Checkpoint> Checkpoint::Open(const std::string& dir) {
   for (const SafetensorsEntry& entry : checkpoint.files_[0].entries()) {
     checkpoint.Add(checkpoint.files_[0], entry);
   }
+  checkpoint.Index();
+  return checkpoint;
+}
+
+Result<Checkpoint> Checkpoint::OpenGguf(const std::string& path) {
+  KAKEYA_ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(path));
+  KAKEYA_ASSIGN_OR_RETURN(const auto parts, file.GetUnsigned("split.count"));
+  if (parts.value_or(1) > 1) {
+    return Unsupported("{}: is one of {} files; merge them into one first (key 'split.count')",
+                       path, *parts);
+  }
+  Checkpoint checkpoint;
+  checkpoint.gguf_ = std::make_unique<const GgufFile>(std::move(file));
+  for (const GgufTensor& tensor : checkpoint.gguf_->header().tensors) {
+    checkpoint.Add({tensor.name, std::string(tensor.type->name), DTypeOf(*tensor.type),
+                    tensor.shape, &checkpoint.gguf_->file(), tensor.begin, tensor.end});
+  }
+  checkpoint.Index();
   return checkpoint;
 }
 
@@ -80,21 +140,29 @@ Result<Checkpoint> Checkpoint::OpenShards(const std::string& dir, const std::str
     }
     file_of.push_back(it->second);
   }
-  // files_ has its final place: only now may entries be pointed at.
+  // files_ has its final place: only now may entries be pointed at. The index's order is that of
+  // names; ours is that of the data.
+  std::vector<std::unordered_set<const SafetensorsEntry*>> listed(checkpoint.files_.size());
   size_t i = 0;
   for (const auto& [name, shard] : (*map)->items()) {
-    const SafetensorsFile& file = checkpoint.files_[file_of[i++]];
-    const SafetensorsEntry* entry = file.Find(name);
+    const SafetensorsEntry* entry = checkpoint.files_[file_of[i]].Find(name);
     if (entry == nullptr) {
       return Corrupt("{}: tensor {} is not in {}", index_path, Quoted(name),
                      Printable(shard.get_ref<const std::string&>()));
     }
-    checkpoint.Add(file, *entry);
+    listed[file_of[i++]].insert(entry);
   }
+  for (size_t f = 0; f < listed.size(); ++f) {
+    for (const SafetensorsEntry& entry : checkpoint.files_[f].entries()) {
+      if (listed[f].contains(&entry)) checkpoint.Add(checkpoint.files_[f], entry);
+    }
+  }
+  checkpoint.Index();
   return checkpoint;
 }
 
 Status Checkpoint::CheckIntact() const {
+  if (is_gguf()) return gguf_->file().CheckIntact();
   for (const SafetensorsFile& file : files_) KAKEYA_RETURN_IF_ERROR(file.file().CheckIntact());
   return OkStatus();
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "format/gguf_test_util.h"
 #include "format/test_files.h"
 
 namespace kakeya {
@@ -35,7 +36,7 @@ class CheckpointTest : public ::testing::Test {
   }
   static std::vector<std::string> Names(const Checkpoint& checkpoint) {
     std::vector<std::string> names;
-    checkpoint.ForEach([&](const Checkpoint::Location& l) { names.push_back(l.entry->name); });
+    for (const Checkpoint::Tensor& tensor : checkpoint.tensors()) names.push_back(tensor.name);
     return names;
   }
 
@@ -48,10 +49,11 @@ TEST_F(CheckpointTest, SingleFileIsRead) {
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
   EXPECT_EQ(Names(*checkpoint), (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(checkpoint->bytes(), 2u);
-  EXPECT_EQ(checkpoint->Find("c").entry, nullptr);
+  EXPECT_EQ(checkpoint->Find("c"), nullptr);
   const Checkpoint moved = *std::move(checkpoint);
-  EXPECT_EQ(moved.Find("b").entry->name, "b");
-  EXPECT_EQ(moved.Find("b").file, &moved.files()[0]);
+  ASSERT_NE(moved.Find("b"), nullptr);
+  EXPECT_EQ(moved.Find("b")->name, "b");
+  EXPECT_EQ(moved.Find("b")->file->path(), moved.path());
 }
 
 TEST_F(CheckpointTest, ShardsAreRead) {
@@ -61,8 +63,8 @@ TEST_F(CheckpointTest, ShardsAreRead) {
   const Result<Checkpoint> checkpoint = Checkpoint::Open(dir_.path());
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
   EXPECT_EQ(Names(*checkpoint), (std::vector<std::string>{"a", "c", "b"}));
-  EXPECT_EQ(checkpoint->size(), 3u);
-  EXPECT_EQ(checkpoint->Find("b").file->file().path(), dir_.File("two.safetensors"));
+  EXPECT_EQ(checkpoint->tensors().size(), 3u);
+  EXPECT_EQ(checkpoint->Find("b")->file->path(), dir_.File("two.safetensors"));
 }
 
 TEST_F(CheckpointTest, FolderWithoutWeightsSaysWhatIsMissing) {
@@ -111,6 +113,50 @@ TEST_F(CheckpointTest, BrokenShardIsNamed) {
   dir_.Write("one.safetensors", "abc");
   WriteIndex(R"({"a":"one.safetensors"})");
   EXPECT_PRED2(testing::Contains, OpenError(), "one.safetensors: 3 bytes are too few");
+}
+
+// A GGUF file of one key and two vectors of one element, v and w.
+std::string SmallGguf(const std::string& key, uint32_t value, uint32_t type_of_w = 0) {
+  testing::GgufBuilder builder;
+  builder.U32(key, value);
+  builder.Tensor("v", {1}, 0, std::string(4, 'd'));
+  builder.Tensor("w", {1}, type_of_w, std::string(4, 'd'));
+  return builder.File();
+}
+
+TEST_F(CheckpointTest, GgufFileIsRead) {
+  const std::string path = dir_.Write("m.gguf", SmallGguf("k", 1));
+  EXPECT_TRUE(IsGgufPath(path));
+  EXPECT_FALSE(IsGgufPath(dir_.path()));
+  EXPECT_FALSE(IsGgufPath(dir_.File("none.gguf")));
+  Result<Checkpoint> checkpoint = Checkpoint::Open(path);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  const Checkpoint moved = *std::move(checkpoint);
+  EXPECT_EQ(Names(moved), (std::vector<std::string>{"v", "w"}));
+  EXPECT_EQ(moved.file_count(), 1u);
+  EXPECT_EQ(moved.bytes(), 8u);
+  EXPECT_EQ(moved.path(), path);
+  const Result<TensorView> view = moved.View(*moved.Find("w"));
+  ASSERT_TRUE(view.ok());
+  EXPECT_EQ(view->dtype, DType::kF32);
+  EXPECT_EQ(view->shape, std::vector<int64_t>{1});
+  EXPECT_EQ(std::string(static_cast<const char*>(view->data), 4), "dddd");
+}
+
+TEST_F(CheckpointTest, TypeThatIsNotComputedIsRefusedWithTensorAndType) {
+  const std::string path = dir_.Write("m.gguf", SmallGguf("k", 1, /*I32=*/26));
+  const Result<Checkpoint> checkpoint = Checkpoint::Open(path);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  EXPECT_PRED2(testing::StartsWith, checkpoint->View(*checkpoint->Find("w")).status().message(),
+               path + ": tensor 'w' has type I32; this engine reads F32, F16");
+}
+
+TEST_F(CheckpointTest, OneOfSeveralGgufFilesIsRefused) {
+  dir_.Write("m.gguf", SmallGguf("split.count", 3));
+  const Result<Checkpoint> checkpoint = Checkpoint::Open(dir_.File("m.gguf"));
+  EXPECT_EQ(
+      checkpoint.status().message(),
+      dir_.File("m.gguf") + ": is one of 3 files; merge them into one first (key 'split.count')");
 }
 
 TEST_F(CheckpointTest, ShardThatShrinksIsReported) {

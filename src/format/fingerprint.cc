@@ -6,13 +6,10 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <string_view>
 #include <vector>
 
 namespace kakeya {
 namespace {
-
-using Location = Checkpoint::Location;
 
 struct StateDeleter {
   void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
@@ -41,14 +38,12 @@ class Hasher {
   std::unique_ptr<XXH3_state_t, StateDeleter> state_;
 };
 
-void AddTensor(const Location& location, Hasher* hasher) {
-  const SafetensorsEntry& entry = *location.entry;
-  const MappedFile& file = location.file->file();
-  hasher->Add(entry.name);
-  hasher->Add(entry.type);
-  for (const int64_t dimension : entry.shape) hasher->Add(static_cast<uint64_t>(dimension));
-  hasher->Add(file.data() + entry.begin, entry.end - entry.begin);
-  location.file->GiveBack(entry);
+void AddTensor(const Checkpoint::Tensor& tensor, Hasher* hasher) {
+  hasher->Add(tensor.name);
+  hasher->Add(tensor.type);
+  for (const int64_t dimension : tensor.shape) hasher->Add(static_cast<uint64_t>(dimension));
+  hasher->Add(tensor.data(), tensor.bytes());
+  tensor.GiveBack();
 }
 
 }  // namespace
@@ -56,12 +51,11 @@ void AddTensor(const Location& location, Hasher* hasher) {
 Result<std::string> Fingerprint(const Checkpoint& checkpoint) {
   Hasher hasher;
   if (!hasher.ok()) return ResourceExhausted("not enough memory to fingerprint a model");
-  std::vector<Location> tensors;
-  checkpoint.ForEach([&](const Location& location) { tensors.push_back(location); });
-  std::sort(tensors.begin(), tensors.end(), [](const Location& a, const Location& b) {
-    return std::string_view(a.entry->name) < std::string_view(b.entry->name);
-  });
-  for (const Location& location : tensors) AddTensor(location, &hasher);
+  std::vector<const Checkpoint::Tensor*> tensors;
+  for (const Checkpoint::Tensor& tensor : checkpoint.tensors()) tensors.push_back(&tensor);
+  std::sort(tensors.begin(), tensors.end(),
+            [](const auto* a, const auto* b) { return a->name < b->name; });
+  for (const Checkpoint::Tensor* tensor : tensors) AddTensor(*tensor, &hasher);
   KAKEYA_RETURN_IF_ERROR(checkpoint.CheckIntact());
   return hasher.Hex();
 }

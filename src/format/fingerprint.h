@@ -14,7 +14,9 @@ namespace kakeya {
 //   tensor     := name '\0' type '\0' dimension ... data
 //   type       := as the file spells it: "BF16"
 //   dimension  := u64, little-endian
-// How the tensors are spread over files doesn't show. Reads all of them once. Errors: Corrupt when
+// How the tensors are spread over files doesn't show. A GGUF file's tensors count under the names,
+// types and shapes (outermost dimension first) that it gives them, so a converted model has another
+// fingerprint than its source. Reads all of them once. Errors: Corrupt when
 // a file changed meanwhile.
 Result<std::string> Fingerprint(const Checkpoint& checkpoint);
 

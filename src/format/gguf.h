@@ -41,6 +41,10 @@ struct GgufTensorType {
 // The type with this name; REQUIRES: there is one.
 const GgufTensorType& GgufTypeNamed(std::string_view name);
 
+// Where a file doesn't say, each tensor begins at a multiple of so many bytes.
+inline constexpr uint32_t kGgufDefaultAlignment = 32;
+inline constexpr std::string_view kGgufAlignmentKey = "general.alignment";
+
 struct GgufTensor {
   std::string name;
   const GgufTensorType* type = nullptr;
@@ -63,7 +67,9 @@ using GgufValue = std::variant<uint64_t, int64_t, double, bool, std::string, Ggu
 struct GgufHeader {
   uint32_t version = 0;
   std::vector<std::pair<std::string, GgufValue>> metadata;  // in the file's order
-  std::vector<GgufTensor> tensors;                          // in the order of their data
+  // Where the value of each key lies in the file, from its type on: [first, second).
+  std::vector<std::pair<uint64_t, uint64_t>> value_extents;
+  std::vector<GgufTensor> tensors;  // in the order of their data
 };
 
 // Checks the start of a file of `file_size` bytes. `bytes` holds at least all that comes before the

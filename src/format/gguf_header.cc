@@ -13,7 +13,6 @@
 namespace kakeya {
 namespace {
 
-constexpr uint32_t kDefaultAlignment = 32;
 constexpr uint64_t kMaxAlignment = uint64_t{1} << 20;
 constexpr uint32_t kMaxDimensions = 4;
 constexpr uint64_t kMaxNameBytes = 64;
@@ -21,7 +20,6 @@ constexpr uint64_t kMaxKeyBytes = 65535;
 // The least that one pair and one tensor take: a count beyond what is left is a lie.
 constexpr uint64_t kMinPairBytes = 8 + 4 + 1;
 constexpr uint64_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;
-constexpr std::string_view kAlignmentKey = "general.alignment";
 
 // By value type; 0 where the length varies.
 constexpr uint64_t kValueBytes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
@@ -134,16 +132,18 @@ Status ReadMetadata(uint64_t pairs, gguf::Reader* reader, GgufHeader* header) {
     if (!seen.emplace(key).second) {
       return Corrupt("key {} at offset {} comes twice", Quoted(std::string(key)), begin);
     }
+    const uint64_t value_begin = reader->at();
     Result<GgufValue> value = ReadValue(reader);
     if (!value.ok()) return value.status().WithContext("key " + Quoted(std::string(key)));
     header->metadata.emplace_back(key, *std::move(value));
+    header->value_extents.emplace_back(value_begin, reader->at());
   }
   return OkStatus();
 }
 
 Result<uint64_t> ReadAlignment(const GgufHeader& header) {
   for (const auto& [key, value] : header.metadata) {
-    if (key != kAlignmentKey) continue;
+    if (key != kGgufAlignmentKey) continue;
     const auto* alignment = std::get_if<uint64_t>(&value);
     if (alignment == nullptr) return Corrupt("key '{}' must be an unsigned integer", key);
     if (!std::has_single_bit(*alignment) || *alignment > kMaxAlignment) {
@@ -151,7 +151,7 @@ Result<uint64_t> ReadAlignment(const GgufHeader& header) {
     }
     return *alignment;
   }
-  return uint64_t{kDefaultAlignment};
+  return uint64_t{kGgufDefaultAlignment};
 }
 
 // Bytes of a tensor, or why it has no such number.

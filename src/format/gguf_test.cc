@@ -2,57 +2,19 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <string>
 #include <vector>
 
+#include "format/gguf_test_util.h"
 #include "format/test_files.h"
 
 namespace kakeya {
 namespace {
 
+using testing::Bytes;
 using testing::LittleEndian64;
-
-template <typename T>
-std::string Bytes(T value) {
-  std::string out(sizeof(T), '\0');
-  std::memcpy(out.data(), &value, sizeof(T));
-  return out;
-}
-
-std::string Text(const std::string& text) { return LittleEndian64(text.size()) + text; }
-
-// A file made piece by piece; counts are those of the pieces unless overridden.
-struct Builder {
-  uint32_t version = 3;
-  std::vector<std::string> pairs;
-  std::vector<std::string> tensors;
-  std::string data;
-  uint64_t alignment = 32;
-
-  void Pair(const std::string& key, uint32_t type, const std::string& value) {
-    pairs.push_back(Text(key) + Bytes(type) + value);
-  }
-  // `dims` innermost first, as in the file.
-  void Tensor(const std::string& name, const std::vector<uint64_t>& dims, uint32_t type,
-              uint64_t offset) {
-    std::string out = Text(name) + Bytes(static_cast<uint32_t>(dims.size()));
-    for (const uint64_t n : dims) out += LittleEndian64(n);
-    tensors.push_back(out + Bytes(type) + LittleEndian64(offset));
-  }
-  std::string Header(uint64_t tensor_count, uint64_t pair_count) const {
-    std::string out =
-        "GGUF" + Bytes(version) + LittleEndian64(tensor_count) + LittleEndian64(pair_count);
-    for (const std::string& pair : pairs) out += pair;
-    for (const std::string& tensor : tensors) out += tensor;
-    return out;
-  }
-  std::string File() const {
-    std::string out = Header(tensors.size(), pairs.size());
-    out.resize((out.size() + alignment - 1) / alignment * alignment);
-    return out + data;
-  }
-};
+using testing::Text;
+using Builder = testing::GgufBuilder;
 
 std::string ErrorOf(const std::string& file) {
   const auto header = ParseGgufHeader(std::as_bytes(std::span(file)), file.size());

@@ -20,6 +20,32 @@ void Split(const float* qkv, int rows, int64_t q_dim, int64_t kv_dim, float* q, 
   }
 }
 
+// The reverse of Split.
+void Join(const float* q, const float* k, const float* v, int rows, int64_t q_dim, int64_t kv_dim,
+          float* qkv) {
+  for (int64_t row = 0; row < rows; ++row) {
+    float* out = qkv + row * (q_dim + 2 * kv_dim);
+    out = std::copy_n(q + row * q_dim, q_dim, out);
+    out = std::copy_n(k + row * kv_dim, kv_dim, out);
+    std::copy_n(v + row * kv_dim, kv_dim, out);
+  }
+}
+
+// The projections of a normed input (rows, hidden_size), apart and together: the restorer's passes
+// want the keys as they are here, and what follows changes them in place.
+void ProjectQkv(const OpContext& context, const float* input, int rows, const QkvWeights& weights,
+                int64_t q_dim, int64_t kv_dim, float* qkv, float* q, float* k, float* v) {
+  if (weights.stacked()) {
+    MatMul(context, input, rows, weights.parts[0], qkv);
+    Split(qkv, rows, q_dim, kv_dim, q, k, v);
+    return;
+  }
+  MatMul(context, input, rows, weights.parts[0], q);
+  MatMul(context, input, rows, weights.parts[1], k);
+  MatMul(context, input, rows, weights.parts[2], v);
+  Join(q, k, v, rows, q_dim, kv_dim, qkv);
+}
+
 // Attention of one piece over what the cache holds.
 void AttendExact(const OpContext& context, const ModelConfig& config, int layer, int64_t position,
                  int rows, const float* q, KvCache* cache, float* out) {
@@ -85,8 +111,8 @@ Status AttentionBlock(const OpContext& context, const ModelConfig& config,
 
   RmsNorm(context, hidden, weights.attn_norm.as<float>(), config.rms_norm_eps, rows,
           config.hidden_size, normed);
-  MatMul(context, normed, rows, weights.qkv, workspace->qkv.as<float>());
-  Split(workspace->qkv.as<float>(), rows, q_dim, kv_dim, q, k, v);
+  ProjectQkv(context, normed, rows, weights.qkv, q_dim, kv_dim, workspace->qkv.as<float>(), q, k,
+             v);
   if (config.qk_norm) {
     const float eps = config.rms_norm_eps;
     RmsNorm(context, q, weights.q_norm.as<float>(), eps, rows * config.num_heads, config.head_dim,

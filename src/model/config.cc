@@ -3,23 +3,15 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
-#include "backend/ops.h"
+#include "format/checkpoint.h"
 #include "format/quote.h"
+#include "model/config_rules.h"
+#include "model/gguf_config.h"
 
 namespace kakeya {
 namespace {
-
-// Far above any published dense model, far below where products of two would wrap an int.
-constexpr int kMaxVocab = 1 << 22;
-constexpr int kMaxHidden = 1 << 16;
-constexpr int kMaxIntermediate = 1 << 20;
-constexpr int kMaxLayers = 1024;
-constexpr int kMaxHeads = 1024;
-constexpr int kHeadDimMultiple = 8;
-constexpr int64_t kMaxPositions = int64_t{1} << 30;
 
 // A member of a small config object, shortened for a message.
 std::string Shown(const Json& value) { return Printable(value.dump(), 60); }
@@ -107,12 +99,12 @@ Status ReadRope(const Json& config, ModelConfig* out) {
   if (rope == nullptr || rope->empty()) {
     KAKEYA_ASSIGN_OR_RETURN(rope, FindObject(config, "rope_parameters"));
   }
-  constexpr double kSmallest = std::numeric_limits<double>::min();
-  KAKEYA_ASSIGN_OR_RETURN(auto theta, FindDouble(config, "rope_theta", kSmallest, 1e15));
+  KAKEYA_ASSIGN_OR_RETURN(auto theta, FindDouble(config, "rope_theta", kMinTheta, kMaxTheta));
   KAKEYA_ASSIGN_OR_RETURN(auto partial, FindDouble(config, "partial_rotary_factor", 0, 1));
   std::string type = "default";
   if (rope != nullptr) {
-    KAKEYA_ASSIGN_OR_RETURN(const auto inner, FindDouble(*rope, "rope_theta", kSmallest, 1e15));
+    KAKEYA_ASSIGN_OR_RETURN(const auto inner,
+                            FindDouble(*rope, "rope_theta", kMinTheta, kMaxTheta));
     if (inner) theta = inner;
     KAKEYA_ASSIGN_OR_RETURN(const auto inner_partial,
                             FindDouble(*rope, "partial_rotary_factor", 0, 1));
@@ -130,7 +122,7 @@ Status ReadRope(const Json& config, ModelConfig* out) {
     return Unsupported("rope_type {} is not supported (supported: default, linear, llama3)",
                        Quoted(type, 40));
   }
-  KAKEYA_ASSIGN_OR_RETURN(out->rope.factor, GetDouble(*rope, "factor", 1, 1e6));
+  KAKEYA_ASSIGN_OR_RETURN(out->rope.factor, GetDouble(*rope, "factor", 1, kMaxRopeFactor));
   out->rope.scaling = type == "linear" ? RopeScaling::kLinear : RopeScaling::kLlama3;
   return type == "linear" ? OkStatus() : ReadLlama3Scaling(config, *rope, out);
 }
@@ -147,33 +139,9 @@ Status ReadSizes(const Json& config, ModelConfig* out) {
   out->num_kv_heads = out->num_heads;
   KAKEYA_RETURN_IF_ERROR(
       ReadSize(config, "num_key_value_heads", kMaxHeads, true, &out->num_kv_heads));
-  if (out->num_heads % out->num_kv_heads != 0) {
-    return Corrupt("num_attention_heads {} is not a multiple of num_key_value_heads {}",
-                   out->num_heads, out->num_kv_heads);
-  }
-  if (out->group_size() > kMaxGroup) {
-    return Unsupported(
-        "num_attention_heads {} is {} times num_key_value_heads {}, at most {} times is supported",
-        out->num_heads, out->group_size(), out->num_kv_heads, kMaxGroup);
-  }
-  KAKEYA_ASSIGN_OR_RETURN(const auto head_dim, FindInt(config, "head_dim", 1, kMaxHidden));
-  if (head_dim) {
-    out->head_dim = static_cast<int>(*head_dim);
-  } else if (out->architecture == Architecture::kQwen3) {
-    out->head_dim = 128;
-  } else if (out->hidden_size % out->num_heads != 0) {
-    return Corrupt(
-        "hidden_size {} is not a multiple of num_attention_heads {}, and head_dim is "
-        "missing",
-        out->hidden_size, out->num_heads);
-  } else {
-    out->head_dim = out->hidden_size / out->num_heads;
-  }
-  if (out->head_dim > kMaxHeadDim || out->head_dim % kHeadDimMultiple != 0) {
-    return Unsupported("head_dim {} is not supported (supported: multiples of {} up to {})",
-                       out->head_dim, kHeadDimMultiple, kMaxHeadDim);
-  }
-  return OkStatus();
+  KAKEYA_ASSIGN_OR_RETURN(auto head_dim, FindInt(config, "head_dim", 1, kMaxHidden));
+  if (!head_dim && out->architecture == Architecture::kQwen3) head_dim = 128;
+  return SettleHeads(HuggingFaceKeys(), head_dim, out);
 }
 
 // A token id, or a list of them; absent keys and nulls give an empty list.
@@ -218,7 +186,7 @@ Result<ModelConfig> ParseModelConfig(const Json& config) {
   out.qk_norm = is_qwen3;
   KAKEYA_RETURN_IF_ERROR(RefuseOtherNetworks(config));
   KAKEYA_RETURN_IF_ERROR(ReadSizes(config, &out));
-  KAKEYA_ASSIGN_OR_RETURN(const auto eps, FindDouble(config, "rms_norm_eps", 1e-30, 0.999));
+  KAKEYA_ASSIGN_OR_RETURN(const auto eps, FindDouble(config, "rms_norm_eps", kMinEps, kMaxEps));
   if (eps) out.rms_norm_eps = static_cast<float>(*eps);
   KAKEYA_ASSIGN_OR_RETURN(const auto positions,
                           FindInt(config, "max_position_embeddings", 1, kMaxPositions));
@@ -233,7 +201,9 @@ Result<ModelConfig> ParseModelConfig(const Json& config) {
   return out;
 }
 
-Result<ModelConfig> LoadModelConfig(const std::string& dir) {
+namespace {
+
+Result<ModelConfig> LoadFolderConfig(const std::string& dir) {
   constexpr JsonLimits kLimits{.max_bytes = size_t{4} << 20};
   const std::string path = dir + "/config.json";
   KAKEYA_ASSIGN_OR_RETURN(const Json json, ReadJsonFile(path, kLimits));
@@ -249,6 +219,14 @@ Result<ModelConfig> LoadModelConfig(const std::string& dir) {
   if (!ids.ok()) return ids.status().WithContext(generation_path);
   if (!ids->empty()) config->eos_token_ids = *std::move(ids);
   return config;
+}
+
+}  // namespace
+
+Result<ModelConfig> LoadModelConfig(const std::string& model) {
+  if (!IsGgufPath(model)) return LoadFolderConfig(model);
+  KAKEYA_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(model));
+  return ReadGgufConfig(file);
 }
 
 }  // namespace kakeya

@@ -1,4 +1,5 @@
-// What kind of network a model folder holds: HF's config.json, read, checked and made explicit.
+// What kind of network a model is: HF's config.json or the metadata of a GGUF file, read, checked
+// and made explicit.
 #ifndef KAKEYA_MODEL_CONFIG_H_
 #define KAKEYA_MODEL_CONFIG_H_
 
@@ -13,14 +14,15 @@
 namespace kakeya {
 
 enum class Architecture { kQwen3, kLlama };
-// "qwen3", "llama": HF's model_type.
+// "qwen3", "llama": HF's model_type and GGUF's general.architecture.
 const char* NameOf(Architecture architecture);
 
 enum class RopeScaling {
   kNone,
-  kLinear,  // every frequency divided by `factor`
-  kLlama3,  // frequencies divided by `factor` above a wavelength, kept below another, blended
-            // between
+  kLinear,   // every frequency divided by `factor`
+  kLlama3,   // frequencies divided by `factor` above a wavelength, kept below another, blended
+             // between
+  kFactors,  // each frequency divided by its own factor
 };
 
 // Rotary embedding: dimension pair i of a head turns by position * theta^(-2 i / head_dim) radians,
@@ -34,6 +36,7 @@ struct RopeConfig {
   double low_freq_factor = 1;
   double high_freq_factor = 4;
   int64_t original_max_positions = 8192;
+  std::vector<float> factors;  // kFactors only: (head_dim / 2), all positive
 };
 
 // Immutable after reading. Every number has been checked: sizes are positive and bounded,
@@ -49,7 +52,7 @@ struct ModelConfig {
   int head_dim = 0;
   float rms_norm_eps = 1e-6f;
   RopeConfig rope;
-  int64_t max_positions = 0;         // max_position_embeddings
+  int64_t max_positions = 0;         // positions that the model was trained for
   bool tie_word_embeddings = false;  // lm_head is the embedding
   bool qk_norm = false;              // RmsNorm over each head of q and k before the rotation
   std::optional<int32_t> bos_token_id;
@@ -70,9 +73,10 @@ struct ModelConfig {
 // Corrupt for a file that contradicts itself or common sense.
 Result<ModelConfig> ParseModelConfig(const Json& config);
 
-// Reads DIR/config.json. Where DIR/generation_config.json names an eos_token_id, that one holds
-// instead of config.json's, as in HF's generate(). Errors name the file.
-Result<ModelConfig> LoadModelConfig(const std::string& dir);
+// The config of a model folder or of a GGUF file (model/gguf_config.h). Of a folder it reads
+// DIR/config.json. Where DIR/generation_config.json names an eos_token_id, that one holds instead
+// of config.json's, as in HF's generate(). Errors name the file.
+Result<ModelConfig> LoadModelConfig(const std::string& model);
 
 }  // namespace kakeya
 

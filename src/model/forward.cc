@@ -8,11 +8,11 @@
 #include "model/rope.h"
 
 namespace kakeya {
-Result<Model> Model::Load(const std::string& dir, MemoryBudget* budget, ThreadPool* pool,
+Result<Model> Model::Load(const std::string& path, MemoryBudget* budget, ThreadPool* pool,
                           const LoadProgress& progress) {
   Model model;
-  KAKEYA_ASSIGN_OR_RETURN(model.config, LoadModelConfig(dir));
-  KAKEYA_ASSIGN_OR_RETURN(model.weights, LoadWeights(dir, model.config, budget, pool, progress));
+  KAKEYA_ASSIGN_OR_RETURN(model.config, LoadModelConfig(path));
+  KAKEYA_ASSIGN_OR_RETURN(model.weights, LoadWeights(path, model.config, budget, pool, progress));
   model.inv_freq = RopeFrequencies(model.config);
   return model;
 }

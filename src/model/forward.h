@@ -29,8 +29,8 @@ struct Model {
   ModelWeights weights;
   std::vector<float> inv_freq;  // (head_dim / 2): rotary frequencies after scaling
 
-  // Reads a folder in the HF layout. Errors name the file and what is wrong in it.
-  static Result<Model> Load(const std::string& dir, MemoryBudget* budget, ThreadPool* pool,
+  // Reads a folder in the HF layout or a GGUF file. Errors name the file and what is wrong in it.
+  static Result<Model> Load(const std::string& path, MemoryBudget* budget, ThreadPool* pool,
                             const LoadProgress& progress);
 };
 
@@ -44,7 +44,7 @@ struct Workspace {
   int64_t rows = 0;
   Buffer hidden;  // (rows, hidden_size): the residual stream
   Buffer normed;  // (rows, hidden_size)
-  Buffer qkv;     // (rows, (heads + 2 * kv_heads) * head_dim)
+  Buffer qkv;     // (rows, (heads + 2 * kv_heads) * head_dim): as projected, not rotated
   Buffer q;       // (rows, heads, head_dim)
   Buffer kv;  // (2, rows, kv_heads, head_dim): one layer's K and V in flight; counted as K/V memory
   Buffer context;  // (rows, heads, head_dim): attention's output

@@ -29,6 +29,7 @@ std::vector<float> RopeFrequencies(const ModelConfig& config) {
     const double exponent = 2.0 * static_cast<double>(i) / config.head_dim;
     float frequency = static_cast<float>(1.0 / std::pow(rope.theta, exponent));
     if (rope.scaling == RopeScaling::kLinear) frequency /= static_cast<float>(rope.factor);
+    if (rope.scaling == RopeScaling::kFactors) frequency /= rope.factors[i];
     if (rope.scaling == RopeScaling::kLlama3) frequency = ScaleLlama3(rope, frequency);
     frequencies[i] = frequency;
   }

@@ -10,8 +10,8 @@
 
 namespace kakeya {
 
-// (head_dim / 2) frequencies theta^(-2i / head_dim), after the config's scaling (linear, or
-// Llama 3.1's by wavelength).
+// (head_dim / 2) frequencies theta^(-2i / head_dim), after the config's scaling (linear,
+// Llama 3.1's by wavelength, or a factor each).
 std::vector<float> RopeFrequencies(const ModelConfig& config);
 
 // cos and sin (rows, frequencies.size()) of position * frequency for the positions [first, first +

@@ -1,16 +1,19 @@
 #include "model/weights.h"
 
+#include <array>
 #include <cstring>
-#include <initializer_list>
+#include <iterator>
 #include <new>
-#include <string_view>
+#include <span>
 #include <unordered_set>
 #include <utility>
 
 #include "backend/numerics.h"
 #include "format/checkpoint.h"
 #include "format/quote.h"
+#include "model/config_rules.h"
 #include "model/finite.h"
+#include "model/parameter_names.h"
 
 namespace kakeya {
 namespace {
@@ -29,6 +32,7 @@ class Loader {
          ThreadPool* pool, const LoadProgress& progress)
       : checkpoint_(checkpoint),
         config_(config),
+        keys_(checkpoint.is_gguf() ? GgufKeys(config.architecture) : HuggingFaceKeys()),
         budget_(budget),
         pool_(pool),
         progress_(progress) {}
@@ -36,29 +40,43 @@ class Loader {
   Result<ModelWeights> Load();
 
  private:
-  using Location = Checkpoint::Location;
+  // A tensor of the file, checked; `rows` holds its bytes where they had to be put in order.
+  struct Part {
+    const Checkpoint::Tensor* tensor = nullptr;
+    TensorView view;
+    Buffer rows;
+  };
 
   Status LoadEnds(ModelWeights* out);
   Result<LayerWeights> LoadLayer(int layer);
-  Status LoadAttention(const std::string& prefix, LayerWeights* out);
-  Status LoadMlp(const std::string& prefix, LayerWeights* out);
+  Status LoadAttention(int layer, LayerWeights* out);
+  Status LoadMlp(int layer, LayerWeights* out);
   void CountUnused(ModelWeights* out) const;
 
+  Wanted Want(Parameter parameter, int layer, std::vector<int64_t> shape,
+              const std::string& reason) const {
+    return {TensorName(checkpoint_.is_gguf(), parameter, layer), std::move(shape), reason};
+  }
   // Checks the tensor's presence, shape, type and values.
-  Result<std::pair<Location, TensorView>> Read(const Wanted& wanted);
+  Result<Part> Read(const Wanted& wanted);
+  // Rows of q or k as the engine has them.
+  Status PutInHalves(int heads, Part* part);
+  Result<PackedMatrix> Matrix(const Wanted& wanted);
+  Result<QkvWeights> Qkv(const Wanted (&wanted)[3]);
   // One matrix of the tensors stacked by rows.
-  Result<PackedMatrix> Matrix(std::initializer_list<Wanted> parts);
+  Result<PackedMatrix> Pack(std::span<const Part> parts);
   // A vector of n values, as F32.
-  Result<Buffer> Vector(const std::string& name, int n, const std::string& reason);
+  Result<Buffer> Vector(Parameter parameter, int layer, int n, const std::string& reason);
   // The tensor has been copied: its part of the file may leave memory.
-  Status Done(const Location& location);
+  Status Done(const Checkpoint::Tensor& tensor);
 
   const Checkpoint& checkpoint_;
   const ModelConfig& config_;
+  const ConfigKeys keys_;
   MemoryBudget* const budget_;
   ThreadPool* const pool_;
   const LoadProgress& progress_;
-  std::unordered_set<const SafetensorsEntry*> used_;
+  std::unordered_set<const Checkpoint::Tensor*> used_;
   uint64_t bytes_done_ = 0;
   int64_t parameters_ = 0;
 };
@@ -73,146 +91,173 @@ std::string IndexString(const std::vector<int64_t>& shape, int64_t index) {
   return ShapeString(position);
 }
 
-Result<std::pair<Checkpoint::Location, TensorView>> Loader::Read(const Wanted& wanted) {
-  const Location location = checkpoint_.Find(wanted.name);
-  if (location.entry == nullptr) {
-    return NotFound("{}: tensor {} is missing", checkpoint_.files()[0].file().path(), wanted.name);
+Result<Loader::Part> Loader::Read(const Wanted& wanted) {
+  const Checkpoint::Tensor* tensor = checkpoint_.Find(wanted.name);
+  if (tensor == nullptr) {
+    return NotFound("{}: tensor {} is missing", checkpoint_.path(), wanted.name);
   }
-  const SafetensorsEntry& entry = *location.entry;
-  const std::string& path = location.file->file().path();
-  if (entry.shape != wanted.shape) {
-    return Corrupt("{}: {} is {}, config.json wants {} ({})", path, entry.name,
-                   ShapeString(entry.shape), ShapeString(wanted.shape), wanted.reason);
+  const std::string& path = tensor->file->path();
+  if (tensor->shape != wanted.shape) {
+    return Corrupt("{}: {} is {}, {} wants {} ({})", path, tensor->name, ShapeString(tensor->shape),
+                   keys_.file, ShapeString(wanted.shape), wanted.reason);
   }
-  KAKEYA_ASSIGN_OR_RETURN(TensorView view, location.file->View(entry));
-  location.file->file().WillNeed(entry.begin, entry.end - entry.begin);
+  KAKEYA_ASSIGN_OR_RETURN(TensorView view, checkpoint_.View(*tensor));
+  tensor->file->WillNeed(tensor->begin, tensor->bytes());
   if (const int64_t bad = FindNonFinite(view, pool_); bad >= 0) {
-    return Corrupt("{}: {} holds a NaN or an infinity at {}", path, entry.name,
+    return Corrupt("{}: {} holds a NaN or an infinity at {}", path, tensor->name,
                    IndexString(view.shape, bad));
   }
-  used_.insert(&entry);
+  used_.insert(tensor);
   parameters_ += view.elements();
-  return std::pair(location, std::move(view));
+  return Part{tensor, std::move(view), {}};
 }
 
-Status Loader::Done(const Location& location) {
-  location.file->GiveBack(*location.entry);
-  bytes_done_ += location.entry->end - location.entry->begin;
+Status Loader::Done(const Checkpoint::Tensor& tensor) {
+  tensor.GiveBack();
+  bytes_done_ += tensor.bytes();
   if (progress_) progress_(bytes_done_, checkpoint_.bytes());
   // A file that shrinks is noticed now, not after gigabytes of zeros.
-  return location.file->file().CheckIntact();
+  return tensor.file->CheckIntact();
 }
 
-Result<PackedMatrix> Loader::Matrix(std::initializer_list<Wanted> parts) {
-  std::vector<Location> locations;
-  std::vector<TensorView> views;
-  for (const Wanted& wanted : parts) {
-    KAKEYA_ASSIGN_OR_RETURN(auto read, Read(wanted));
-    if (!views.empty() && read.second.dtype != views[0].dtype) {
-      return Unsupported("{}: {} is {} but {} is {}: their types must be equal",
-                         read.first.file->file().path(), locations[0].entry->name,
-                         locations[0].entry->type, wanted.name, read.first.entry->type);
+// Row 2 i + j of a head in the file is row j * head_dim / 2 + i of the engine's: the i-th rotary
+// pair's j-th half.
+Status Loader::PutInHalves(int heads, Part* part) {
+  const size_t row_bytes = part->tensor->bytes() / static_cast<size_t>(part->view.shape[0]);
+  KAKEYA_ASSIGN_OR_RETURN(part->rows, budget_->Allocate(MemoryTag::kWeights, part->tensor->bytes(),
+                                                        part->tensor->name.c_str()));
+  const auto half = static_cast<size_t>(config_.head_dim / 2);
+  ParallelFor(pool_, heads, [&](int64_t head) {
+    const size_t first = static_cast<size_t>(head) * 2 * half;
+    for (size_t i = 0; i < half; ++i) {
+      for (size_t j = 0; j < 2; ++j) {
+        std::memcpy(part->rows.data() + (first + j * half + i) * row_bytes,
+                    part->tensor->data() + (first + 2 * i + j) * row_bytes, row_bytes);
+      }
     }
-    locations.push_back(read.first);
-    views.push_back(std::move(read.second));
-  }
+  });
+  part->view.data = part->rows.data();
+  return OkStatus();
+}
+
+Result<PackedMatrix> Loader::Pack(std::span<const Part> parts) {
+  std::vector<TensorView> views;
+  for (const Part& part : parts) views.push_back(part.view);
   KAKEYA_ASSIGN_OR_RETURN(PackedMatrix matrix,
-                          PackedMatrix::Pack(views, budget_, pool_, parts.begin()->name.c_str()));
-  for (const Location& location : locations) KAKEYA_RETURN_IF_ERROR(Done(location));
+                          PackedMatrix::Pack(views, budget_, pool_, parts[0].tensor->name.c_str()));
+  for (const Part& part : parts) KAKEYA_RETURN_IF_ERROR(Done(*part.tensor));
   return matrix;
 }
 
-Result<Buffer> Loader::Vector(const std::string& name, int n, const std::string& reason) {
-  KAKEYA_ASSIGN_OR_RETURN(auto read, Read({name, {n}, reason}));
-  const auto& [location, view] = read;
-  KAKEYA_ASSIGN_OR_RETURN(Buffer out,
-                          budget_->Allocate(MemoryTag::kWeights, n * sizeof(float), name.c_str()));
+Result<PackedMatrix> Loader::Matrix(const Wanted& wanted) {
+  KAKEYA_ASSIGN_OR_RETURN(const Part part, Read(wanted));
+  return Pack({&part, 1});
+}
+
+Result<QkvWeights> Loader::Qkv(const Wanted (&wanted)[3]) {
+  const bool pairs = checkpoint_.is_gguf() && config_.architecture == Architecture::kLlama;
+  const int heads[] = {config_.num_heads, config_.num_kv_heads};
+  std::array<Part, 3> parts;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    KAKEYA_ASSIGN_OR_RETURN(parts[i], Read(wanted[i]));
+    if (pairs && i < std::size(heads)) KAKEYA_RETURN_IF_ERROR(PutInHalves(heads[i], &parts[i]));
+  }
+  const DType dtype = parts[0].view.dtype;
+  const bool agree = parts[1].view.dtype == dtype && parts[2].view.dtype == dtype;
+  QkvWeights out;
+  const size_t together = agree ? parts.size() : 1;
+  for (size_t i = 0; i < parts.size(); i += together) {
+    KAKEYA_ASSIGN_OR_RETURN(PackedMatrix matrix, Pack(std::span(parts).subspan(i, together)));
+    out.parts.push_back(std::move(matrix));
+  }
+  return out;
+}
+
+Result<Buffer> Loader::Vector(Parameter parameter, int layer, int n, const std::string& reason) {
+  KAKEYA_ASSIGN_OR_RETURN(const Part part, Read(Want(parameter, layer, {n}, reason)));
+  const auto& [tensor, view, rows] = part;
+  if (IsBlockType(view.dtype)) {
+    return Unsupported("{}: {} is {}: a vector must be F32, F16 or BF16", tensor->file->path(),
+                       tensor->name, tensor->type);
+  }
+  KAKEYA_ASSIGN_OR_RETURN(
+      Buffer out, budget_->Allocate(MemoryTag::kWeights, n * sizeof(float), tensor->name.c_str()));
   const auto* source = static_cast<const std::byte*>(view.data);
   for (int i = 0; i < n; ++i) {
     alignas(float) std::byte element[sizeof(float)];  // a file promises no alignment
     std::memcpy(element, source + i * SizeOf(view.dtype), SizeOf(view.dtype));
     out.as<float>()[i] = numerics::Load(view.dtype, element, 0);
   }
-  KAKEYA_RETURN_IF_ERROR(Done(location));
+  KAKEYA_RETURN_IF_ERROR(Done(*tensor));
   return out;
 }
 
 Status Loader::LoadEnds(ModelWeights* out) {
-  const std::string vocab_by_hidden =
-      fmt::format("vocab_size {} x hidden_size {}", config_.vocab_size, config_.hidden_size);
-  KAKEYA_ASSIGN_OR_RETURN(out->embedding, Matrix({Wanted{"model.embed_tokens.weight",
-                                                         {config_.vocab_size, config_.hidden_size},
-                                                         vocab_by_hidden}}));
-  out->dtype = out->embedding.dtype();
+  const std::vector<int64_t> shape = {config_.vocab_size, config_.hidden_size};
+  const std::string reason = fmt::format("{} {} x {} {}", keys_.vocab_size, config_.vocab_size,
+                                         keys_.hidden_size, config_.hidden_size);
+  KAKEYA_ASSIGN_OR_RETURN(out->embedding, Matrix(Want(Parameter::kEmbedding, 0, shape, reason)));
+  out->dtype = IsBlockType(out->embedding.dtype()) ? DType::kBF16 : out->embedding.dtype();
   if (!config_.tie_word_embeddings) {
-    KAKEYA_ASSIGN_OR_RETURN(
-        out->untied_head,
-        Matrix({Wanted{
-            "lm_head.weight", {config_.vocab_size, config_.hidden_size}, vocab_by_hidden}}));
+    KAKEYA_ASSIGN_OR_RETURN(out->untied_head, Matrix(Want(Parameter::kHead, 0, shape, reason)));
   }
   KAKEYA_ASSIGN_OR_RETURN(out->final_norm,
-                          Vector("model.norm.weight", config_.hidden_size, "hidden_size"));
+                          Vector(Parameter::kFinalNorm, 0, config_.hidden_size, keys_.hidden_size));
   return OkStatus();
 }
 
-Status Loader::LoadAttention(const std::string& prefix, LayerWeights* out) {
+Status Loader::LoadAttention(int layer, LayerWeights* out) {
   const int hidden = config_.hidden_size;
-  const std::string by_head_dim = fmt::format(" x head_dim {}", config_.head_dim);
+  const std::string by_head_dim = fmt::format(" x {} {}", keys_.head_dim, config_.head_dim);
   const std::string q_reason =
-      fmt::format("num_attention_heads {}{}", config_.num_heads, by_head_dim);
+      fmt::format("{} {}{}", keys_.num_heads, config_.num_heads, by_head_dim);
   const std::string kv_reason =
-      fmt::format("num_key_value_heads {}{}", config_.num_kv_heads, by_head_dim);
+      fmt::format("{} {}{}", keys_.num_kv_heads, config_.num_kv_heads, by_head_dim);
   KAKEYA_ASSIGN_OR_RETURN(
-      out->qkv,
-      Matrix({Wanted{prefix + "self_attn.q_proj.weight", {config_.q_size(), hidden}, q_reason},
-              Wanted{prefix + "self_attn.k_proj.weight", {config_.kv_size(), hidden}, kv_reason},
-              Wanted{prefix + "self_attn.v_proj.weight", {config_.kv_size(), hidden}, kv_reason}}));
-  KAKEYA_ASSIGN_OR_RETURN(
-      out->o,
-      Matrix({Wanted{prefix + "self_attn.o_proj.weight", {hidden, config_.q_size()}, q_reason}}));
+      out->qkv, Qkv({Want(Parameter::kQ, layer, {config_.q_size(), hidden}, q_reason),
+                     Want(Parameter::kK, layer, {config_.kv_size(), hidden}, kv_reason),
+                     Want(Parameter::kV, layer, {config_.kv_size(), hidden}, kv_reason)}));
+  KAKEYA_ASSIGN_OR_RETURN(out->o,
+                          Matrix(Want(Parameter::kO, layer, {hidden, config_.q_size()}, q_reason)));
   if (!config_.qk_norm) return OkStatus();
   KAKEYA_ASSIGN_OR_RETURN(out->q_norm,
-                          Vector(prefix + "self_attn.q_norm.weight", config_.head_dim, "head_dim"));
+                          Vector(Parameter::kQNorm, layer, config_.head_dim, keys_.head_dim));
   KAKEYA_ASSIGN_OR_RETURN(out->k_norm,
-                          Vector(prefix + "self_attn.k_norm.weight", config_.head_dim, "head_dim"));
+                          Vector(Parameter::kKNorm, layer, config_.head_dim, keys_.head_dim));
   return OkStatus();
 }
 
-Status Loader::LoadMlp(const std::string& prefix, LayerWeights* out) {
+Status Loader::LoadMlp(int layer, LayerWeights* out) {
   const int hidden = config_.hidden_size;
   const int inner = config_.intermediate_size;
-  const std::string reason = fmt::format("intermediate_size {}, hidden_size {}", inner, hidden);
-  KAKEYA_ASSIGN_OR_RETURN(
-      out->gate, Matrix({Wanted{prefix + "mlp.gate_proj.weight", {inner, hidden}, reason}}));
-  KAKEYA_ASSIGN_OR_RETURN(out->up,
-                          Matrix({Wanted{prefix + "mlp.up_proj.weight", {inner, hidden}, reason}}));
-  KAKEYA_ASSIGN_OR_RETURN(
-      out->down, Matrix({Wanted{prefix + "mlp.down_proj.weight", {hidden, inner}, reason}}));
+  const std::string reason =
+      fmt::format("{} {}, {} {}", keys_.intermediate_size, inner, keys_.hidden_size, hidden);
+  const auto matrix = [&](Parameter parameter, int64_t rows, int64_t cols) {
+    return Matrix(Want(parameter, layer, {rows, cols}, reason));
+  };
+  KAKEYA_ASSIGN_OR_RETURN(out->gate, matrix(Parameter::kGate, inner, hidden));
+  KAKEYA_ASSIGN_OR_RETURN(out->up, matrix(Parameter::kUp, inner, hidden));
+  KAKEYA_ASSIGN_OR_RETURN(out->down, matrix(Parameter::kDown, hidden, inner));
   return OkStatus();
 }
 
 Result<LayerWeights> Loader::LoadLayer(int layer) {
-  const std::string prefix = fmt::format("model.layers.{}.", layer);
+  const int hidden = config_.hidden_size;
   LayerWeights out;
-  KAKEYA_ASSIGN_OR_RETURN(
-      out.attn_norm, Vector(prefix + "input_layernorm.weight", config_.hidden_size, "hidden_size"));
-  KAKEYA_RETURN_IF_ERROR(LoadAttention(prefix, &out));
-  KAKEYA_ASSIGN_OR_RETURN(out.mlp_norm, Vector(prefix + "post_attention_layernorm.weight",
-                                               config_.hidden_size, "hidden_size"));
-  KAKEYA_RETURN_IF_ERROR(LoadMlp(prefix, &out));
+  KAKEYA_ASSIGN_OR_RETURN(out.attn_norm,
+                          Vector(Parameter::kAttnNorm, layer, hidden, keys_.hidden_size));
+  KAKEYA_RETURN_IF_ERROR(LoadAttention(layer, &out));
+  KAKEYA_ASSIGN_OR_RETURN(out.mlp_norm,
+                          Vector(Parameter::kMlpNorm, layer, hidden, keys_.hidden_size));
+  KAKEYA_RETURN_IF_ERROR(LoadMlp(layer, &out));
   return out;
 }
 
-// Old checkpoints keep the rotary frequencies, and tied ones a second copy of the embedding: both
-// are known and not worth a warning.
 void Loader::CountUnused(ModelWeights* out) const {
-  checkpoint_.ForEach([&](const Location& location) {
-    const SafetensorsEntry& entry = *location.entry;
-    const bool known =
-        entry.name.ends_with(".rotary_emb.inv_freq") || entry.name == "lm_head.weight";
-    if (known || used_.contains(&entry)) return;
-    if (out->unused_tensors++ == 0) out->first_unused_tensor = Printable(entry.name);
-  });
+  for (const Checkpoint::Tensor& tensor : checkpoint_.tensors()) {
+    if (IsKnownUnused(tensor.name) || used_.contains(&tensor)) continue;
+    if (out->unused_tensors++ == 0) out->first_unused_tensor = Printable(tensor.name);
+  }
 }
 
 Result<ModelWeights> Loader::Load() {
@@ -229,16 +274,16 @@ Result<ModelWeights> Loader::Load() {
 
 }  // namespace
 
-Result<ModelWeights> LoadWeights(const std::string& dir, const ModelConfig& config,
+Result<ModelWeights> LoadWeights(const std::string& model, const ModelConfig& config,
                                  MemoryBudget* budget, ThreadPool* pool,
                                  const LoadProgress& progress) try {
-  KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(dir));
+  KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(model));
   Result<ModelWeights> weights = Loader(checkpoint, config, budget, pool, progress).Load();
   // A file that changed under us explains any other error, and makes success worthless.
   KAKEYA_RETURN_IF_ERROR(checkpoint.CheckIntact());
   return weights;
 } catch (const std::bad_alloc&) {
-  return ResourceExhausted("{}: not enough memory to load the weights", dir);
+  return ResourceExhausted("{}: not enough memory to load the weights", model);
 }
 
 }  // namespace kakeya

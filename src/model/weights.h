@@ -22,10 +22,20 @@
 
 namespace kakeya {
 
+// The projections that one product computes: q, k and v stacked where their types agree, else each
+// by itself (quantised files often keep v in a finer type).
+struct QkvWeights {
+  // One of (q_size + 2 * kv_size, hidden_size): q, then k, then v; or three, of (q_size,
+  // hidden_size) and (kv_size, hidden_size) twice.
+  std::vector<PackedMatrix> parts;
+
+  bool stacked() const { return parts.size() == 1; }
+};
+
 // Matrices are (outputs, inputs), in the checkpoint's type. Norm weights are F32.
 struct LayerWeights {
-  Buffer attn_norm;   // (hidden_size)
-  PackedMatrix qkv;   // (q_size + 2 * kv_size, hidden_size): q, then k, then v
+  Buffer attn_norm;  // (hidden_size)
+  QkvWeights qkv;
   Buffer q_norm;      // (head_dim); empty without qk_norm
   Buffer k_norm;      // (head_dim); empty without qk_norm
   PackedMatrix o;     // (hidden_size, q_size)
@@ -38,9 +48,10 @@ struct LayerWeights {
 struct ModelWeights {
   PackedMatrix embedding;  // (vocab_size, hidden_size)
   std::vector<LayerWeights> layers;
-  Buffer final_norm;                // (hidden_size)
-  PackedMatrix untied_head;         // (vocab_size, hidden_size); empty when tied
-  DType dtype = DType::kBF16;       // of the embedding
+  Buffer final_norm;         // (hidden_size)
+  PackedMatrix untied_head;  // (vocab_size, hidden_size); empty when tied
+  // Of the embedding, BF16 where that comes in blocks; the cache's, where nobody says otherwise.
+  DType dtype = DType::kBF16;
   int64_t parameters = 0;           // elements of the tensors in use
   int64_t unused_tensors = 0;       // in the file, not in the network
   std::string first_unused_tensor;  // one of them, for the warning
@@ -52,15 +63,16 @@ struct ModelWeights {
 // Called now and then from the loading thread with the bytes read so far and in all.
 using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-// Reads the safetensors of a model folder: DIR/model.safetensors, or the shards that
-// DIR/model.safetensors.index.json names. Weights are allocated from `budget` under
-// MemoryTag::kWeights; each tensor's part of the mapped file is given back once it is packed, so
-// that the peak stays near the size of the file. `pool` and `progress` may be null.
-// Errors, one line naming the file and the tensor: NotFound (no file, no such tensor), Corrupt (a
-// shape other than the config's, a NaN or infinite weight with its index, a file that changed while
-// it was read), Unsupported (an element type that isn't F32, F16 or BF16; q, k and v of different
-// types), ResourceExhausted.
-Result<ModelWeights> LoadWeights(const std::string& dir, const ModelConfig& config,
+// Reads the tensors of a model: a folder's safetensors or a GGUF file (format/checkpoint.h). The
+// rows of q and k of a llama GGUF, which keeps the two halves of a rotary pair side by side, are
+// put back into the order that the rest of the engine and HF's checkpoints have. Weights are
+// allocated from `budget` under MemoryTag::kWeights; each tensor's part of the mapped file is given
+// back once it is packed, so that the peak stays near the size of the file. `pool` and `progress`
+// may be null. Errors, one line naming the file and the tensor: NotFound (no file, no such tensor),
+// Corrupt (a shape other than the config's, a NaN or infinite weight with its index, a file that
+// changed while it was read), Unsupported (an element type that the kernels don't compute with),
+// ResourceExhausted.
+Result<ModelWeights> LoadWeights(const std::string& model, const ModelConfig& config,
                                  MemoryBudget* budget, ThreadPool* pool,
                                  const LoadProgress& progress = nullptr);
 

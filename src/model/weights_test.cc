@@ -14,8 +14,10 @@
 #include <vector>
 
 #include "backend/numerics.h"
+#include "format/gguf_test_util.h"
 #include "format/safetensors.h"
 #include "format/test_files.h"
+#include "model/parameter_names.h"
 
 namespace kakeya {
 namespace {
@@ -133,8 +135,15 @@ class WeightsTest : public ::testing::Test {
       const LayerWeights& layer = w.layers[i];
       EXPECT_TRUE(Holds(layer.attn_norm, p + "input_layernorm.weight"));
       EXPECT_TRUE(Holds(layer.mlp_norm, p + "post_attention_layernorm.weight"));
-      EXPECT_TRUE(Holds(layer.qkv, {p + "self_attn.q_proj.weight", p + "self_attn.k_proj.weight",
-                                    p + "self_attn.v_proj.weight"}));
+      const std::vector<std::string> qkv = {p + "self_attn.q_proj.weight",
+                                            p + "self_attn.k_proj.weight",
+                                            p + "self_attn.v_proj.weight"};
+      if (layer.qkv.stacked()) {
+        EXPECT_TRUE(Holds(layer.qkv.parts[0], qkv));
+      } else {
+        ASSERT_EQ(layer.qkv.parts.size(), qkv.size());
+        for (size_t t = 0; t < qkv.size(); ++t) EXPECT_TRUE(Holds(layer.qkv.parts[t], {qkv[t]}));
+      }
       EXPECT_TRUE(Holds(layer.o, {p + "self_attn.o_proj.weight"}));
       EXPECT_TRUE(Holds(layer.gate, {p + "mlp.gate_proj.weight"}));
       EXPECT_TRUE(Holds(layer.up, {p + "mlp.up_proj.weight"}));
@@ -198,6 +207,68 @@ TEST_F(WeightsTest, ShardsGiveTheSameWeights) {
   const Result<ModelWeights> weights = Load();
   ASSERT_TRUE(weights.ok()) << weights.status().message();
   ExpectAll(*weights);
+}
+
+// The same tensors as a GGUF file, under its names; q and k as llama files have them, if wanted.
+std::string GgufOf(const std::map<std::string, Tensor>& tensors, int layers, int head_dim,
+                   bool pairs) {
+  testing::GgufBuilder file;
+  const auto add = [&](Parameter parameter, int layer) {
+    const auto it = tensors.find(TensorName(/*gguf=*/false, parameter, layer));
+    if (it == tensors.end()) return;
+    const Tensor& tensor = it->second;
+    std::string bytes(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
+    if (pairs && (parameter == Parameter::kQ || parameter == Parameter::kK)) {
+      const size_t row = bytes.size() / static_cast<size_t>(tensor.shape[0]);
+      const int half = head_dim / 2;
+      for (int64_t r = 0; r < tensor.shape[0]; ++r) {
+        const int64_t at = r % head_dim;  // in its head; the file's next row is the other half's
+        const int64_t from = r - at + at % 2 * half + at / 2;
+        std::memcpy(bytes.data() + static_cast<size_t>(r) * row,
+                    tensor.bytes.data() + static_cast<size_t>(from) * row, row);
+      }
+    }
+    const std::vector<uint64_t> dims(tensor.shape.rbegin(), tensor.shape.rend());
+    const uint32_t type = tensor.dtype == DType::kF32 ? 0 : tensor.dtype == DType::kF16 ? 1 : 30;
+    file.Tensor(TensorName(/*gguf=*/true, parameter, layer), dims, type, bytes);
+  };
+  for (const Parameter parameter :
+       {Parameter::kEmbedding, Parameter::kHead, Parameter::kFinalNorm}) {
+    add(parameter, 0);
+  }
+  for (int layer = 0; layer < layers; ++layer) {
+    for (int p = static_cast<int>(Parameter::kAttnNorm); p <= static_cast<int>(Parameter::kDown);
+         ++p) {
+      add(static_cast<Parameter>(p), layer);
+    }
+  }
+  return file.File();
+}
+
+TEST_F(WeightsTest, GgufFileGivesTheSameWeights) {
+  for (const bool llama : {false, true}) {
+    config_.architecture = llama ? Architecture::kLlama : Architecture::kQwen3;
+    config_.qk_norm = !llama;
+    tensors_.clear();
+    Build();
+    const std::string path =
+        dir_.Write("m.gguf", GgufOf(tensors_, config_.num_layers, config_.head_dim, llama));
+    const Result<ModelWeights> weights = LoadWeights(path, config_, &budget_, nullptr);
+    ASSERT_TRUE(weights.ok()) << weights.status().message();
+    ExpectAll(*weights);
+    EXPECT_EQ(weights->unused_tensors, 0);
+  }
+}
+
+TEST_F(WeightsTest, ErrorsAboutAGgufFileNameItsKeys) {
+  Build();
+  const std::string path =
+      dir_.Write("m.gguf", GgufOf(tensors_, config_.num_layers, config_.head_dim, false));
+  config_.vocab_size = 51;
+  EXPECT_EQ(LoadWeights(path, config_, &budget_, nullptr).status().message(),
+            path +
+                ": token_embd.weight is [50, 24], the metadata wants [51, 24] (qwen3.vocab_size "
+                "51 x qwen3.embedding_length 24)");
 }
 
 TEST_F(WeightsTest, ThreadsChangeNothing) {
@@ -279,7 +350,7 @@ TEST_F(WeightsTest, NanAndInfinityAreNamedWithTheirIndex) {
   EXPECT_PRED2(testing::Contains, LoadError(), "q_norm.weight holds a NaN or an infinity at [5]");
 }
 
-TEST_F(WeightsTest, MixedTypesAreFineBetweenMatricesAndRefusedWithinOne) {
+TEST_F(WeightsTest, MixedTypesAreFineAndKeepProjectionsApart) {
   Build();
   dtype_ = DType::kBF16;
   Add("model.layers.0.mlp.up_proj.weight", {40, 24});
@@ -288,12 +359,14 @@ TEST_F(WeightsTest, MixedTypesAreFineBetweenMatricesAndRefusedWithinOne) {
   const Result<ModelWeights> weights = Load();
   ASSERT_TRUE(weights.ok()) << weights.status().message();
   ExpectAll(*weights);
+  EXPECT_TRUE(weights->layers[0].qkv.stacked());
   Add("model.layers.0.self_attn.v_proj.weight", {16, 24});
   Save();
-  EXPECT_EQ(LoadError(),
-            path() +
-                ": model.layers.0.self_attn.q_proj.weight is F32 but "
-                "model.layers.0.self_attn.v_proj.weight is BF16: their types must be equal");
+  const Result<ModelWeights> apart = Load();
+  ASSERT_TRUE(apart.ok()) << apart.status().message();
+  ExpectAll(*apart);
+  EXPECT_FALSE(apart->layers[0].qkv.stacked());
+  EXPECT_TRUE(apart->layers[1].qkv.stacked());
 }
 
 TEST_F(WeightsTest, ElementTypesThatCannotBeComputedAreRefused) {

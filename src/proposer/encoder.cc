@@ -4,12 +4,29 @@
 #include <array>
 #include <cassert>
 #include <cmath>
+#include <span>
 #include <utility>
 
 #include "proposer/quantize.h"
+#include "proposer/recurrence.h"
 #include "proposer/summary.h"
 
 namespace kakeya {
+namespace {
+
+// x (dim) = what f_theta takes of this token's own embedding; zeros if there is none.
+void TokenFeatures(const RestorerModel& model, int32_t id, float* x) {
+  const int dim = model.config.token_dim;
+  if (id == kNoFollower) {
+    std::fill_n(x, dim, 0.0f);
+    return;
+  }
+  const int16_t* const features = model.token_features.as<int16_t>() + int64_t{id} * dim;
+  const float scale = model.token_scales.as<float>()[id];
+  for (int i = 0; i < dim; ++i) x[i] = static_cast<float>(features[i]) * scale;
+}
+
+}  // namespace
 
 Result<Encoder::Slot> Encoder::NewSlot(MemoryBudget* budget) const {
   const RestorerConfig& config = model_->config;
@@ -17,7 +34,9 @@ Result<Encoder::Slot> Encoder::NewSlot(MemoryBudget* budget) const {
   const int64_t row = int64_t{2} * p.heads * p.head_dim;
   const int outputs = std::max(config.code_dim, config.summary.dim);
   Slot slot;
+  const int64_t followers = int64_t{config.recurrence.next} * config.token_dim;
   const std::pair<Buffer*, int64_t> parts[] = {{&slot.embedded, config.verifier.hidden},
+                                               {&slot.followers, followers},
                                                {&slot.hidden, p.hidden},
                                                {&slot.normed, p.hidden},
                                                {&slot.q, p.attention_size()},
@@ -31,6 +50,7 @@ Result<Encoder::Slot> Encoder::NewSlot(MemoryBudget* budget) const {
                                                {&slot.own, row},
                                                {&slot.predecessor, row}};
   for (const auto& [buffer, floats] : parts) {
+    if (floats == 0) continue;
     KAKEYA_ASSIGN_OR_RETURN(
         *buffer,
         budget->Allocate(MemoryTag::kScratch, static_cast<size_t>(kChunk * floats) * sizeof(float),
@@ -63,6 +83,28 @@ void Encoder::Embed(const OpContext& context, const ChunkRecord& record, Slot* s
   RmsNorm(context, embedded, model_->ones.as<float>(), config.proposer.rms_norm_eps, kChunk,
           config.verifier.hidden, embedded);
   MatMul(context, embedded, kChunk, model_->embed_in, slot->hidden.as<float>());
+}
+
+void Encoder::AddRecurrence(const OpContext& context, const History& history, int64_t chunk,
+                            Slot* slot) const {
+  const RestorerConfig::Recurrence& config = model_->config.recurrence;
+  if (!config.used()) return;
+  ChunkRecurrence found;
+  FindRecurrence(config, history, chunk, &found);
+  const int hidden = model_->config.proposer.hidden;
+  const int lengths = static_cast<int>(config.lengths.size());
+  for (int64_t i = 0; i < int64_t{kChunk} * lengths; ++i) {
+    const int64_t row = i % lengths * config.buckets + found.buckets[i];
+    AddInPlace(context, slot->hidden.as<float>() + i / lengths * hidden,
+               model_->recurrence.count.as<float>() + row * hidden, hidden);
+  }
+  float* const features = slot->followers.as<float>();
+  for (int64_t i = 0; i < int64_t{kChunk} * config.next; ++i) {
+    TokenFeatures(*model_, found.followers[i], features + i * model_->config.token_dim);
+  }
+  float* const told = slot->normed.as<float>();
+  MatMul(context, features, kChunk, model_->recurrence.next, told);
+  AddInPlace(context, slot->hidden.as<float>(), told, int64_t{kChunk} * hidden);
 }
 
 void Encoder::Project(const OpContext& context, const ProposerLayer& layer, Slot* slot) const {
@@ -147,14 +189,16 @@ void Encoder::Finish(const OpContext& context, const ChunkRecord& record, Slot* 
                 record.summary_scales);
 }
 
-void Encoder::Encode(const OpContext& context, std::span<const ChunkRecord> chunks) {
-  assert(!chunks.empty() && chunks.size() <= kPassChunks);
-  const int64_t count = static_cast<int64_t>(chunks.size());
+void Encoder::Encode(const OpContext& context, const History& history, int64_t first, int count) {
+  assert(count >= 1 && count <= kPassChunks);
   // Several chunks are a task each, a single one is spread over the threads operator by operator:
   // the bits are the same.
   const OpContext inner{context.device, count > 1 ? nullptr : context.pool};
   ThreadPool* const outer = count > 1 ? context.pool : nullptr;
-  ParallelFor(outer, count, [&](int64_t i) { Embed(inner, chunks[i], &slots_[i]); });
+  ParallelFor(outer, count, [&](int64_t i) {
+    Embed(inner, history.At(first + i), &slots_[i]);
+    AddRecurrence(inner, history, first + i, &slots_[i]);
+  });
   for (size_t l = 0; l < model_->layers.size(); ++l) {
     const ProposerLayer& layer = model_->layers[l];
     ParallelFor(outer, count, [&](int64_t i) { Project(inner, layer, &slots_[i]); });
@@ -165,7 +209,7 @@ void Encoder::Encode(const OpContext& context, std::span<const ChunkRecord> chun
     const Buffer& last = slots_[count - 1].predecessor;
     std::copy_n(last.data(), last.size(), predecessor_[l].data());
   }
-  ParallelFor(outer, count, [&](int64_t i) { Finish(inner, chunks[i], &slots_[i]); });
+  ParallelFor(outer, count, [&](int64_t i) { Finish(inner, history.At(first + i), &slots_[i]); });
   has_predecessor_ = true;
 }
 

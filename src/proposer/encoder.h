@@ -1,7 +1,8 @@
 // The proposer: a small encoder that looks at a chunk and its predecessor only, in both directions,
 // and gives each token a code. The predecessor's keys and values are those of its own pass, so
-// states cascade: a code depends on the ids of layers + 1 chunks, never on how the history was cut
-// into calls.
+// states cascade: a code depends on the ids of layers + 1 chunks and, by exact recurrence alone
+// (recurrence.h), on those of the whole history before; never on what follows, nor on how the
+// history was cut into calls.
 //
 // All memory is allocated when it is made: the predecessor's keys and values per layer (resident,
 // MemoryTag::kKv) and the activations of a few chunks at once.
@@ -11,7 +12,6 @@
 #define KAKEYA_PROPOSER_ENCODER_H_
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "backend/ops.h"
@@ -32,14 +32,15 @@ class Encoder {
   static Result<Encoder> Create(const Model* verifier, const RestorerModel* model,
                                 MemoryBudget* budget);
 
-  // Fills in codes and summaries of the chunks that follow those encoded so far, whose records hold
-  // their ids. REQUIRES: at most kPassChunks.
-  void Encode(const OpContext& context, std::span<const ChunkRecord> chunks);
+  // Fills in codes and summaries of the chunks [first, first + count), which follow those encoded
+  // so far. REQUIRES: records up to there hold their ids; count in [1, kPassChunks].
+  void Encode(const OpContext& context, const History& history, int64_t first, int count);
 
  private:
   // Activations of one chunk.
   struct Slot {
     Buffer embedded;     // (kChunk, verifier hidden)
+    Buffer followers;    // (kChunk, next * token_dim): their features; empty without recurrence
     Buffer hidden;       // (kChunk, d): the residual stream
     Buffer normed;       // (kChunk, d)
     Buffer q, k, v;      // (kChunk, heads, head_dim)
@@ -55,6 +56,9 @@ class Encoder {
 
   Result<Slot> NewSlot(MemoryBudget* budget) const;
   void Embed(const OpContext& context, const ChunkRecord& record, Slot* slot) const;
+  // Adds to the embedded tokens of a chunk what recurrence tells of them.
+  void AddRecurrence(const OpContext& context, const History& history, int64_t chunk,
+                     Slot* slot) const;
   // Queries, and keys and values in their pages.
   void Project(const OpContext& context, const ProposerLayer& layer, Slot* slot) const;
   // The rest of a layer. `predecessor`: a page, null for the first chunk.

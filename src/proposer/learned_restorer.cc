@@ -23,19 +23,17 @@ Status LearnedRestorer::Extend(const OpContext& context, std::span<const int32_t
   size_t pending = size_ % kChunk;
   size_ += static_cast<int64_t>(ids.size());
   while (chunk < whole) {
-    std::vector<ChunkRecord> pass;
-    for (; chunk < whole && pass.size() < Encoder::kPassChunks; ++chunk) {
-      const ChunkRecord record = history_.At(chunk);
+    const int count = static_cast<int>(std::min<int64_t>(whole - chunk, Encoder::kPassChunks));
+    for (int i = 0; i < count; ++i) {
+      const ChunkRecord record = history_.At(chunk + i);
       std::copy_n(pending_.begin(), pending, record.ids);
       std::copy_n(ids.begin(), kChunk - pending, record.ids + pending);
       ids = ids.subspan(kChunk - pending);
       pending = 0;
-      pass.push_back(record);
     }
-    encoder_.Encode(context, pass);
-    for (size_t i = 0; i < pass.size(); ++i) {
-      history_.Seal(chunk - static_cast<int64_t>(pass.size() - i));
-    }
+    encoder_.Encode(context, history_, chunk, count);
+    for (int i = 0; i < count; ++i) history_.Seal(chunk + i);
+    chunk += count;
   }
   std::copy(ids.begin(), ids.end(), pending_.begin() + pending);
   return OkStatus();

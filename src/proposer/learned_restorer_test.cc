@@ -23,9 +23,8 @@ std::vector<float> Restored(const Restorer& restorer, const ModelConfig& config,
   return kv;
 }
 
-TEST(LearnedRestorerTest, KeepsSoManyBytesPerChunkAndNothingElseGrows) {
-  TinyModels models;
-  const RestorerConfig& config = models.restorer.config;
+void ExpectNothingElseGrows(const RestorerConfig& config) {
+  TinyModels models(config);
   MemoryBudget session(MemoryBudget::kUnlimited, &models.budget);
   const auto restorer =
       LearnedRestorer::Create(&models.verifier, &models.restorer, &session).value();
@@ -45,6 +44,11 @@ TEST(LearnedRestorerTest, KeepsSoManyBytesPerChunkAndNothingElseGrows) {
     EXPECT_EQ(session.used(MemoryTag::kKv), kv);
     EXPECT_EQ(session.used(MemoryTag::kScratch), scratch);
   }
+}
+
+TEST(LearnedRestorerTest, KeepsSoManyBytesPerChunkAndNothingElseGrows) {
+  ExpectNothingElseGrows(test::TinyRestorerConfig(TinyModels::Shape()));
+  ExpectNothingElseGrows(test::RecurrentConfig(TinyModels::Shape()));
 }
 
 TEST(LearnedRestorerTest, WithoutMemoryNothingWasTold) {

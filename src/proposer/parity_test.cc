@@ -215,7 +215,8 @@ TEST_P(ParityTest, Selection) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, ParityTest,
                          testing::Values(Fixture{"restorer_tiny", "qwen3-window"},
-                                         Fixture{"restorer_tiny_llama", "llama-untied-sharded"}),
+                                         Fixture{"restorer_tiny_llama", "llama-untied-sharded"},
+                                         Fixture{"restorer_tiny_recurrence", "qwen3-window"}),
                          [](const testing::TestParamInfo<Fixture>& info) {
                            return std::string(info.param.restorer);
                          });

@@ -63,7 +63,7 @@ inline Model MakeVerifier(const ModelConfig& config, MemoryBudget* budget) {
   for (int layer = 0; layer < config.num_layers; ++layer) {
     LayerWeights w;
     w.attn_norm = vector(hidden);
-    w.qkv = matrix(config.qkv_size(), hidden);
+    w.qkv.parts.push_back(matrix(config.qkv_size(), hidden));
     if (config.qk_norm) {
       w.q_norm = vector(config.head_dim);
       w.k_norm = vector(config.head_dim);
@@ -86,6 +86,13 @@ inline RestorerConfig TinyRestorerConfig(const ModelConfig& verifier) {
   config.token_dim = 12;
   config.summary = {.segments = 4, .dim = 36, .pool_heads = 3};
   config.verifier = VerifierShape(verifier);
+  return config;
+}
+
+// The same with a proposer that is told of recurrence.
+inline RestorerConfig RecurrentConfig(const ModelConfig& verifier) {
+  RestorerConfig config = TinyRestorerConfig(verifier);
+  config.recurrence = {.lengths = {1, 2, 3, 5}, .buckets = 4, .next = 3};
   return config;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "proposer/proposer_test_util.h"
+#include "proposer/reference_recurrence.h"
 
 namespace kakeya::test {
 
@@ -47,6 +48,7 @@ class ReferenceProposer {
   Rows States(const std::vector<int32_t>& ids) const {
     Rows x;
     for (const int32_t id : ids) x.push_back(Times(model_.embed_in, Embedded(id)));
+    for (size_t p = 0; p < ids.size(); ++p) AddRecurrence(ids, static_cast<int>(p), &x[p]);
     for (const ProposerLayer& layer : model_.layers) Layer(layer, &x);
     for (Row& row : x) row = Normed(row, model_.final_norm.as<float>(), p_.rms_norm_eps);
     return x;
@@ -84,6 +86,28 @@ class ReferenceProposer {
   }
 
  private:
+  void AddRecurrence(const std::vector<int32_t>& ids, int p, Row* x) const {
+    const RestorerConfig::Recurrence& config = model_.config.recurrence;
+    if (!config.used()) return;
+    const TokenRecurrence told = ReferenceRecurrence(config, ids, p);
+    for (size_t l = 0; l < config.lengths.size(); ++l) {
+      const auto row = static_cast<int64_t>(l) * config.buckets + told.buckets[l];
+      const float* const count = model_.recurrence.count.as<float>() + row * p_.hidden;
+      AddTo(x, Row(count, count + p_.hidden));
+    }
+    Row features;
+    for (const int32_t id : told.followers) {
+      for (int i = 0; i < model_.config.token_dim; ++i) {
+        features.push_back(id == kNoFollower ? 0 : Feature(id, i));
+      }
+    }
+    AddTo(x, Times(model_.recurrence.next, features));
+  }
+  double Feature(int32_t id, int i) const {
+    return double{model_.token_scales.as<float>()[id]} *
+           model_.token_features.as<int16_t>()[id * model_.config.token_dim + i];
+  }
+
   // Rotated by `position`, halves convention.
   Row Turned(const Row& x, int position) const {
     Row out = x;

@@ -54,6 +54,39 @@ Status ReadProposer(const Json& in, RestorerConfig::Proposer* out) {
   return OkStatus();
 }
 
+Status ReadLengths(const Json& in, std::vector<int>* out) {
+  KAKEYA_ASSIGN_OR_RETURN(const Json* lengths, FindArray(in, "lengths"));
+  if (lengths == nullptr) return Corrupt("key 'lengths' is missing");
+  if (lengths->empty() || lengths->size() > kMaxRecurrenceLengths) {
+    return Corrupt("key 'lengths' has {} elements, must have 1 to {}", lengths->size(),
+                   kMaxRecurrenceLengths);
+  }
+  for (const Json& length : *lengths) {
+    const int64_t n = length.is_number_integer() ? length.get<int64_t>() : 0;
+    if (n < 1 || n > kMaxRecurrenceLength || (!out->empty() && n <= out->back())) {
+      return Corrupt("key 'lengths' holds {}, must be integers from 1 to {} in ascending order",
+                     Printable(length.dump(), 40), kMaxRecurrenceLength);
+    }
+    out->push_back(static_cast<int>(n));
+  }
+  return OkStatus();
+}
+
+// REQUIRES: token_dim has been read.
+Status ReadRecurrence(const Json& config, RestorerConfig* out) {
+  KAKEYA_ASSIGN_OR_RETURN(const Json* in, FindObject(config, "recurrence"));
+  if (in == nullptr) return OkStatus();
+  RestorerConfig::Recurrence& recurrence = out->recurrence;
+  const auto read = [&]() -> Status {
+    KAKEYA_RETURN_IF_ERROR(ReadLengths(*in, &recurrence.lengths));
+    KAKEYA_RETURN_IF_ERROR(ReadSize(*in, "buckets", 2, kMaxRecurrenceBuckets, &recurrence.buckets));
+    KAKEYA_RETURN_IF_ERROR(ReadSize(*in, "next", 1, kMaxRecurrenceNext, &recurrence.next));
+    if (out->token_dim > 0) return OkStatus();
+    return Corrupt("key 'token_dim' is 0, but followers are told by their token features");
+  };
+  return read().WithContext("recurrence");
+}
+
 Status ReadSummary(const Json& in, RestorerConfig::Summary* out) {
   KAKEYA_RETURN_IF_ERROR(ReadSize(in, "segments", 1, kChunk, &out->segments));
   KAKEYA_RETURN_IF_ERROR(ReadSize(in, "dim", 1, kMaxSummaryDim, &out->dim));
@@ -132,6 +165,7 @@ Result<RestorerConfig> ParseRestorerConfig(const Json& config) {
     return Corrupt("key 'token_dim' is {}, with code_dim {} at most {} in all", out.token_dim,
                    out.code_dim, kMaxRestoreInputs);
   }
+  KAKEYA_RETURN_IF_ERROR(ReadRecurrence(config, &out));
   KAKEYA_RETURN_IF_ERROR(ReadSection(
       config, "summary", [&](const Json& in) { return ReadSummary(in, &out.summary); }));
   KAKEYA_RETURN_IF_ERROR(

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "backend/ops.h"
 #include "base/status.h"
@@ -22,6 +23,11 @@ inline constexpr int kMaxSummaryDim = 1024;
 inline constexpr int kMaxSummaryElements = kChunk * kMaxSummaryDim;
 // Most inputs that f_theta takes per token.
 inline constexpr int kMaxRestoreInputs = 512;
+// Bounds of RestorerConfig::Recurrence: so many n-grams, so long, and so many tokens after one.
+inline constexpr int kMaxRecurrenceLengths = 8;
+inline constexpr int kMaxRecurrenceLength = 16;
+inline constexpr int kMaxRecurrenceBuckets = 64;
+inline constexpr int kMaxRecurrenceNext = 64;
 
 // Immutable after reading. Every number has been checked: sizes are positive (token_dim may be 0)
 // and bounded, so that products of two fit an int.
@@ -41,6 +47,14 @@ struct RestorerConfig {
   } proposer;
   int code_dim = 64;   // kept per token, int8
   int token_dim = 64;  // of the token's own embedding, which costs no bytes
+  // What the proposer is told of exact recurrence (recurrence.h); without lengths nothing.
+  struct Recurrence {
+    std::vector<int> lengths;  // of the n-grams, ascending
+    int buckets = 0;  // of the number of earlier occurrences: 0, 1, ..., at least buckets - 1
+    int next = 0;     // tokens after the latest of them; needs token_dim > 0
+
+    bool used() const { return !lengths.empty(); }
+  } recurrence;
   // What a chunk is chosen by.
   struct Summary {
     int segments = 4;  // kChunk is a multiple of it

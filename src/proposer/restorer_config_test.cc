@@ -103,6 +103,49 @@ TEST(RestorerConfigTest, EveryFaultIsNamed) {
   EXPECT_PRED2(Contains, ErrorOf("[]"), "key 'format'");
 }
 
+constexpr char kRecurrence[] =
+    R"("recurrence": {"lengths": [1, 2, 3, 5], "buckets": 8, "next": 6}, "code_dim": 64)";
+
+TEST(RestorerConfigTest, RecurrenceIsReadWhereItIsThere) {
+  EXPECT_FALSE(ParseRestorerConfig(*ParseJson(kConfig))->recurrence.used());
+  const Result<RestorerConfig> config =
+      ParseRestorerConfig(*ParseJson(Changed(R"("code_dim": 64)", kRecurrence)));
+  ASSERT_TRUE(config.ok()) << config.status().message();
+  EXPECT_TRUE(config->recurrence.used());
+  EXPECT_EQ(config->recurrence.lengths, (std::vector<int>{1, 2, 3, 5}));
+  EXPECT_EQ(config->recurrence.buckets, 8);
+  EXPECT_EQ(config->recurrence.next, 6);
+}
+
+TEST(RestorerConfigTest, EveryFaultOfRecurrenceIsNamed) {
+  const Fault faults[] = {
+      {"[1, 2, 3, 5]", "[]", "recurrence: key 'lengths' has 0 elements, must have 1 to 8"},
+      {"[1, 2, 3, 5]", "[1, 2, 3, 4, 5, 6, 7, 8, 9]", "key 'lengths' has 9 elements"},
+      {"[1, 2, 3, 5]", "[1, 2, 2]", "recurrence: key 'lengths' holds 2, must be integers from 1"},
+      {"[1, 2, 3, 5]", "[3, 1]", "key 'lengths' holds 1"},
+      {"[1, 2, 3, 5]", "[0]", "key 'lengths' holds 0"},
+      {"[1, 2, 3, 5]", "[17]", "key 'lengths' holds 17"},
+      {"[1, 2, 3, 5]", "[18446744073709551615]", "key 'lengths' holds 18446744073709551615"},
+      {"[1, 2, 3, 5]", "[1, 2.0]", "key 'lengths' holds 2.0"},
+      {"[1, 2, 3, 5]", R"(["1\n"])", "key 'lengths' holds \"1\\n\", must"},
+      {"[1, 2, 3, 5]", "3", "recurrence: key 'lengths' must be"},
+      {R"("lengths")", R"("length")", "recurrence: key 'lengths' is missing"},
+      {R"("buckets": 8)", R"("buckets": 1)", "recurrence: key 'buckets' is 1"},
+      {R"("buckets": 8)", R"("buckets": 65)", "recurrence: key 'buckets' is 65"},
+      {R"("next": 6)", R"("next": 0)", "recurrence: key 'next' is 0"},
+      {R"("next": 6)", R"("next": 65)", "recurrence: key 'next' is 65"},
+      {R"("token_dim": 32)", R"("token_dim": 0)", "recurrence: key 'token_dim' is 0"},
+      {R"({"lengths": [1, 2, 3, 5], "buckets": 8, "next": 6})", "[]", "'recurrence' must be"},
+  };
+  const std::string whole = Changed(R"("code_dim": 64)", kRecurrence);
+  for (const Fault& fault : faults) {
+    std::string text = whole;
+    const std::string from = fault.from;
+    text.replace(text.find(from), from.size(), fault.to);
+    EXPECT_PRED2(Contains, ErrorOf(text), fault.message);
+  }
+}
+
 TEST(RestorerConfigTest, TokenDimMayBeZero) {
   EXPECT_EQ(ErrorOf(Changed(R"("token_dim": 32)", R"("token_dim": 0)")), "no error");
 }

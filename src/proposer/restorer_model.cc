@@ -49,6 +49,7 @@ class Builder {
 
   Status BuildProposer(RestorerModel* out);
   Result<ProposerLayer> BuildLayer(const std::string& prefix);
+  Status BuildRecurrence(RestorerModel* out);
   Status BuildRestore(int layer, RestorerModel* out);
   Status BuildHalf(std::span<const TensorView> kv, int first_input, int limit,
                    const RestoreMap* map, RestoreMap::Half* half);
@@ -133,6 +134,20 @@ Status Builder::BuildProposer(RestorerModel* out) {
   KAKEYA_RETURN_IF_ERROR(
       Matrix("summary.pool.weight", summary.pool_heads, hidden, &out->summary_pool));
   return Matrix("summary.proj.weight", summary.dim, hidden, &out->summary_proj);
+}
+
+Status Builder::BuildRecurrence(RestorerModel* out) {
+  const RestorerConfig::Recurrence& c = config_.recurrence;
+  if (!c.used()) return OkStatus();
+  const int64_t hidden = config_.proposer.hidden;
+  const std::string name = "recurrence.count.weight";
+  const Shape shape = {static_cast<int64_t>(c.lengths.size()), c.buckets, hidden};
+  KAKEYA_ASSIGN_OR_RETURN(const TensorView count, Get(name, shape));
+  KAKEYA_ASSIGN_OR_RETURN(out->recurrence.count, Floats(count.elements(), name));
+  CopyFloats(count, 0, count.elements(), out->recurrence.count.as<float>());
+  source_->Done();
+  return Matrix("recurrence.next.weight", hidden, int64_t{c.next} * config_.token_dim,
+                &out->recurrence.next);
 }
 
 Status Builder::BuildRestore(int layer, RestorerModel* out) {
@@ -270,6 +285,7 @@ Result<RestorerModel> Builder::Build() {
   out.config = config_;
   KAKEYA_RETURN_IF_ERROR(BuildProposer(&out));
   KAKEYA_RETURN_IF_ERROR(BuildTokenFeatures(&out));
+  KAKEYA_RETURN_IF_ERROR(BuildRecurrence(&out));
   for (int layer = 0; layer < config_.verifier.layers; ++layer) {
     KAKEYA_RETURN_IF_ERROR(BuildRestore(layer, &out));
     KAKEYA_RETURN_IF_ERROR(BuildSelect(layer, &out));

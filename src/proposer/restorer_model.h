@@ -72,6 +72,11 @@ struct SelectMap {
 struct RestorerModel {
   RestorerConfig config;
   PackedMatrix embed_in;  // (d, verifier hidden)
+  // What is added for recurrence; empty unless config.recurrence is used.
+  struct Recurrence {
+    Buffer count;       // (lengths, buckets, d): one row per length
+    PackedMatrix next;  // (d, next * token_dim): of the followers' features, one after the other
+  } recurrence;
   std::vector<ProposerLayer> layers;
   Buffer final_norm;                // (d)
   PackedMatrix code;                // (code_dim, d)
@@ -80,7 +85,8 @@ struct RestorerModel {
   std::vector<RestoreMap> restore;  // (verifier layers, kv_heads)
   std::vector<SelectMap> select;    // (verifier layers, kv_heads)
   // (vocab_size, token_dim), int16, and a scale for each token: what f_theta takes of a token's own
-  // embedding. It depends on the id alone, so it is computed once.
+  // embedding, and the proposer of a follower's. It depends on the id alone, so it is computed
+  // once.
   Buffer token_features;
   Buffer token_scales;     // (vocab_size)
   Buffer ones;             // (verifier hidden): the weight of a norm that has none

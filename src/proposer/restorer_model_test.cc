@@ -44,6 +44,11 @@ std::vector<std::pair<std::string, std::vector<int64_t>>> Shapes(const RestorerC
   out.push_back({"summary.pool.weight", {c.summary.pool_heads, d}});
   out.push_back({"summary.proj.weight", {c.summary.dim, d}});
   if (c.token_dim > 0) out.push_back({"token.weight", {c.token_dim, c.verifier.hidden}});
+  if (c.recurrence.used()) {
+    const auto lengths = static_cast<int64_t>(c.recurrence.lengths.size());
+    out.push_back({"recurrence.count.weight", {lengths, c.recurrence.buckets, d}});
+    out.push_back({"recurrence.next.weight", {d, int64_t{c.recurrence.next} * c.token_dim}});
+  }
   for (int layer = 0; layer < c.verifier.layers; ++layer) {
     const std::string theta = "f_theta." + std::to_string(layer) + ".";
     const std::string select = "select." + std::to_string(layer) + ".";
@@ -59,19 +64,27 @@ std::vector<std::pair<std::string, std::vector<int64_t>>> Shapes(const RestorerC
   return out;
 }
 
+// The member "recurrence", if any.
+std::string RecurrenceJson(const RestorerConfig::Recurrence& c) {
+  if (!c.used()) return "";
+  return fmt::format(R"("recurrence":{{"lengths":[{}],"buckets":{},"next":{}}},)",
+                     fmt::join(c.lengths, ","), c.buckets, c.next);
+}
+
 std::string ConfigJson(const RestorerConfig& c) {
   return fmt::format(
       R"({{"format":"kakeya-restorer","version":1,"verifier_fingerprint":"{}","chunk":64,
 "proposer":{{"layers":{},"hidden":{},"heads":{},"head_dim":{},"ffn":{},"rope_theta":{},
 "rms_norm_eps":{}}},"code_dim":{},"token_dim":{},
-"summary":{{"segments":{},"dim":{},"pool_heads":{}}},
+{}"summary":{{"segments":{},"dim":{},"pool_heads":{}}},
 "selection":{{"min_share_log":{},"chunks":{}}},"max_distance":{},
 "verifier":{{"layers":{},"hidden":{},"heads":{},"kv_heads":{},"head_dim":{},"vocab_size":{}}}}})",
       c.verifier_fingerprint, c.proposer.layers, c.proposer.hidden, c.proposer.heads,
       c.proposer.head_dim, c.proposer.ffn, c.proposer.rope_theta, c.proposer.rms_norm_eps,
-      c.code_dim, c.token_dim, c.summary.segments, c.summary.dim, c.summary.pool_heads,
-      c.min_share_log, c.chunks, c.max_distance, c.verifier.layers, c.verifier.hidden,
-      c.verifier.heads, c.verifier.kv_heads, c.verifier.head_dim, c.verifier.vocab_size);
+      c.code_dim, c.token_dim, RecurrenceJson(c.recurrence), c.summary.segments, c.summary.dim,
+      c.summary.pool_heads, c.min_share_log, c.chunks, c.max_distance, c.verifier.layers,
+      c.verifier.hidden, c.verifier.heads, c.verifier.kv_heads, c.verifier.head_dim,
+      c.verifier.vocab_size);
 }
 
 struct Tensor {
@@ -187,7 +200,22 @@ TEST_F(RestorerModelTest, TokensMayHaveNoFeatures) {
   EXPECT_EQ(Behaviour(*model), Behaviour(other.restorer));
 }
 
+TEST_F(RestorerModelTest, AFileWithRecurrenceGivesWhatItHolds) {
+  TinyModels other(test::RecurrentConfig(models_.verifier.config));
+  config_ = other.restorer.config;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    Build(dtype);
+    Save();
+    const Result<RestorerModel> model = Load();
+    ASSERT_TRUE(model.ok()) << model.status().message();
+    EXPECT_EQ(model->parameters, other.restorer.parameters);
+    EXPECT_EQ(Behaviour(*model) == Behaviour(other.restorer), dtype == DType::kF32);
+  }
+  EXPECT_NE(Behaviour(other.restorer), Behaviour(models_.restorer));
+}
+
 TEST_F(RestorerModelTest, EveryMissingTensorIsNamed) {
+  config_ = test::RecurrentConfig(models_.verifier.config);
   for (const auto& [name, shape] : Shapes(config_)) {
     Build();
     tensors_.erase(name);
@@ -198,6 +226,7 @@ TEST_F(RestorerModelTest, EveryMissingTensorIsNamed) {
 }
 
 TEST_F(RestorerModelTest, EveryWrongShapeIsNamed) {
+  config_ = test::RecurrentConfig(models_.verifier.config);
   for (const auto& [name, shape] : Shapes(config_)) {
     Build();
     Tensor& tensor = tensors_[name];

@@ -23,6 +23,8 @@ constexpr int kTiles = (kMaxSelectRows + kTileRows - 1) / kTileRows;
 // A range of chunks that is worth waking another thread for, and how many there may be.
 constexpr int64_t kMinRangeChunks = 16;
 constexpr int64_t kMaxRanges = 64;
+// Chunks that all heads look at before the next are fetched: their summaries stay in L1.
+constexpr int kRunChunks = 16;
 constexpr int32_t kNobody = -1;
 
 // The bucket of a distance in chunks, at least 1.
@@ -171,6 +173,7 @@ class Selector::Scan {
                  .scales = tile.scales.data(),
                  .rows = rows.count},
         score_(FastestScores(rows.count, config_.segments, config_.dim)),
+        most_(FastestMosts(config_.segments, config_.dim)),
         biases_(selector.model_->select_at(queries.layer, rows.kv_head).distance.as<float>(),
                 queries.first_position + rows.first, rows.count),
         first_(rows.count),
@@ -181,26 +184,47 @@ class Selector::Scan {
   }
 
   void Visit(int64_t chunk, const ChunkRecord& record) {
-    // Windows ascend: the rows before first_ see no chunk so late.
+    MoveTo(chunk);
+    const ChunkSummaries summaries = SummariesOf(record);
+    uint32_t passing = score_(vectors_, summaries, test_, scores_.data());
+    for (; passing != 0; passing &= passing - 1) Take(std::countr_zero(passing), chunk);
+  }
+
+  // Several chunks at once, of at most kFewDotRows rows.
+  void VisitRun(std::span<const int64_t> chunks, std::span<const ChunkSummaries> summaries) {
+    const int count = static_cast<int>(chunks.size());
+    most_(vectors_, summaries.data(), count, mosts_.data());
+    for (int c = 0; c < count; ++c) {
+      MoveTo(chunks[c]);
+      for (int r = 0; r < rows_.count; ++r) {
+        scores_[r] = mosts_[c * rows_.count + r] + test_.bias[r];
+        if (scores_[r] >= test_.least[r]) Take(r, chunks[c]);
+      }
+    }
+  }
+
+  ChunkSummaries SummariesOf(const ChunkRecord& record) const {
+    return {.values = record.summaries,
+            .scales = record.summary_scales,
+            .segments = config_.segments,
+            .dim = config_.dim};
+  }
+
+ private:
+  // Windows ascend: the rows before first_ see no chunk so late.
+  void MoveTo(int64_t chunk) {
     for (; first_ > 0 && window_begin_[first_ - 1] / kChunk > chunk; --first_) {
       test_.least[first_ - 1] = tile_.thresholds[first_ - 1];
     }
     biases_.MoveTo(chunk, &test_.bias);
-    uint32_t passing = score_(vectors_,
-                              {.values = record.summaries,
-                               .scales = record.summary_scales,
-                               .segments = config_.segments,
-                               .dim = config_.dim},
-                              test_, scores_.data());
-    for (; passing != 0; passing &= passing - 1) {
-      const int r = std::countr_zero(passing);
-      std::vector<Candidate>& heap = candidates_[r];
-      Offer({scores_[r], chunk}, max_chunks_, &heap);
-      if (static_cast<int64_t>(heap.size()) == max_chunks_) test_.least[r] = heap.front().score;
-    }
   }
 
- private:
+  void Take(int r, int64_t chunk) {
+    std::vector<Candidate>& heap = candidates_[r];
+    Offer({scores_[r], chunk}, max_chunks_, &heap);
+    if (static_cast<int64_t>(heap.size()) == max_chunks_) test_.least[r] = heap.front().score;
+  }
+
   const RestorerConfig::Summary& config_;
   const TileRows rows_;
   const Tile& tile_;
@@ -208,10 +232,12 @@ class Selector::Scan {
   const std::span<const int64_t> window_begin_;
   const SummaryQueries vectors_;
   const ScoreFn score_;
+  const MostFn most_;
   RowBiases biases_;
   int first_;
   ScoreTest test_;
   alignas(64) std::array<float, kMaxDotRows> scores_;
+  std::array<float, size_t{kRunChunks} * kFewDotRows> mosts_;
   Heaps& candidates_;
 };
 
@@ -253,10 +279,20 @@ void Selector::ScanRange(const SelectQueries& queries, const History& history, C
     scans.emplace_back(*this, queries, TileRows{static_cast<int>(head), 0, queries.rows},
                        tiles_[head * kTiles], &(*part)[head]);
   }
+  std::array<int64_t, kRunChunks> run;
+  std::array<ChunkSummaries, kRunChunks> summaries;
+  size_t count = 0;
+  const auto visit = [&] {
+    for (Scan& scan : scans) scan.VisitRun({run.data(), count}, {summaries.data(), count});
+    count = 0;
+  };
   ForEachChunk(queries, history, chunks.begin, chunks.end,
                [&](int64_t chunk, const ChunkRecord& record) {
-                 for (Scan& scan : scans) scan.Visit(chunk, record);
+                 run[count] = chunk;
+                 summaries[count] = scans[0].SummariesOf(record);
+                 if (++count == kRunChunks) visit();
                });
+  visit();
 }
 
 // Few rows: what costs is to fetch the summaries, so a task is a range of chunks, for all KV heads.
@@ -268,9 +304,10 @@ void Selector::ScanByRanges(const OpContext& context, const SelectQueries& queri
   const int64_t ranges = std::clamp<int64_t>((chunks.end - chunks.begin) / kMinRangeChunks, 1,
                                              std::min<int64_t>(threads, kMaxRanges));
   ThreadPool* const pool = ranges > 1 ? context.pool : nullptr;
-  ParallelFor(pool, kv_heads, [&](int64_t head) {
-    Project(queries, {static_cast<int>(head), 0, queries.rows}, &tiles_[head * kTiles]);
-  });
+  // So small a product is done before another thread is awake.
+  for (int head = 0; head < kv_heads; ++head) {
+    Project(queries, {head, 0, queries.rows}, &tiles_[head * kTiles]);
+  }
   ParallelFor(pool, ranges, [&](int64_t i) {
     const int64_t count = chunks.end - chunks.begin;
     ScanRange(queries, history,

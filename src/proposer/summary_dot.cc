@@ -127,20 +127,31 @@ void UnpackSummaries(const uint8_t* packed, int n, int8_t* elements) {
   }
 }
 
-uint32_t ScoresPortable(const SummaryQueries& queries, const ChunkSummaries& chunk,
-                        const ScoreTest& test, float* scores) {
+void MostsPortable(const SummaryQueries& queries, const ChunkSummaries* chunks, int count,
+                   float* mosts) {
   std::array<int32_t, kMaxDotRows * kChunk> dots;  // (rows, segments)
   std::array<int8_t, kMaxSummaryElements> values;
-  UnpackSummaries(chunk.values, chunk.segments * chunk.dim, values.data());
-  SummaryDots(queries.wide, queries.rows, values.data(), chunk.segments, chunk.dim, dots.data());
+  for (int c = 0; c < count; ++c) {
+    const ChunkSummaries& chunk = chunks[c];
+    UnpackSummaries(chunk.values, chunk.segments * chunk.dim, values.data());
+    SummaryDots(queries.wide, queries.rows, values.data(), chunk.segments, chunk.dim, dots.data());
+    for (int r = 0; r < queries.rows; ++r) {
+      float best = -std::numeric_limits<float>::infinity();
+      for (int s = 0; s < chunk.segments; ++s) {
+        const float scale = queries.scales[r] * chunk.scales[s];
+        best = std::max(best, static_cast<float>(dots[r * chunk.segments + s]) * scale);
+      }
+      mosts[c * queries.rows + r] = best;
+    }
+  }
+}
+
+uint32_t ScoresPortable(const SummaryQueries& queries, const ChunkSummaries& chunk,
+                        const ScoreTest& test, float* scores) {
+  MostsPortable(queries, &chunk, 1, scores);
   uint32_t passing = 0;
   for (int r = 0; r < queries.rows; ++r) {
-    float best = -std::numeric_limits<float>::infinity();
-    for (int s = 0; s < chunk.segments; ++s) {
-      const float scale = queries.scales[r] * chunk.scales[s];
-      best = std::max(best, static_cast<float>(dots[r * chunk.segments + s]) * scale);
-    }
-    scores[r] = best + test.bias[r];
+    scores[r] += test.bias[r];
     if (scores[r] >= test.least[r]) passing |= uint32_t{1} << r;
   }
   return passing;

@@ -9,7 +9,7 @@ namespace kakeya {
 
 // Rows that one call may have.
 inline constexpr int kMaxDotRows = 32;
-// Rows up to which a query is compared with all segments at once, rather than one with many rows.
+// Rows up to which a query is compared with several chunks at once, rather than one with many rows.
 inline constexpr int kFewDotRows = 5;
 
 // What is added to an int4 so that it has no sign.
@@ -70,6 +70,14 @@ uint32_t ScoresPortable(const SummaryQueries& queries, const ChunkSummaries& chu
                         const ScoreTest& test, float* scores);
 // The fastest for queries and summaries of this shape: AVX-512 VNNI where the machine has it.
 ScoreFn FastestScores(int rows, int segments, int dim);
+
+// mosts (count, rows): the same of several chunks of one shape, without bias and test. For at most
+// kFewDotRows rows.
+using MostFn = void (*)(const SummaryQueries& queries, const ChunkSummaries* chunks, int count,
+                        float* mosts);
+void MostsPortable(const SummaryQueries& queries, const ChunkSummaries* chunks, int count,
+                   float* mosts);
+MostFn FastestMosts(int segments, int dim);
 
 }  // namespace kakeya
 

@@ -93,6 +93,39 @@ void ExpectEqualScores(const Queries& queries, const ChunkSummaries& chunk, cons
       << "dim " << chunk.dim << ", segments " << chunk.segments << ", rows " << rows;
 }
 
+// Several chunks at once give what each gives by itself.
+TEST(SummaryDotTest, RunsOfChunksGiveWhatThePortablePathGives) {
+  std::mt19937 random(5);
+  for (const int dim : {32, 64, 128}) {
+    for (const int segments : {2, 4, 8}) {
+      for (int rows = 1; rows <= kFewDotRows; ++rows) {
+        constexpr int kCount = 11;
+        const Queries queries(rows, dim, segments, &random);
+        std::vector<uint8_t> values(static_cast<size_t>(kCount) * segments * dim / 2);
+        for (uint8_t& z : values) z = static_cast<uint8_t>(random());
+        std::vector<float> scales;
+        for (int s = 0; s < kCount * segments; ++s) {
+          scales.push_back(s % 13 == 5 ? NAN : static_cast<float>(random() % 1000) / 104729.0f);
+        }
+        std::vector<ChunkSummaries> chunks;
+        for (int c = 0; c < kCount; ++c) {
+          chunks.push_back({values.data() + c * segments * dim / 2, scales.data() + c * segments,
+                            segments, dim});
+        }
+        for (const int count : {0, 1, 3, 4, 8, kCount}) {
+          std::vector<float> got(static_cast<size_t>(count) * rows);
+          std::vector<float> want(got.size());
+          FastestMosts(segments, dim)(queries.view, chunks.data(), count, got.data());
+          MostsPortable(queries.view, chunks.data(), count, want.data());
+          EXPECT_TRUE(got.empty() ||
+                      std::memcmp(got.data(), want.data(), got.size() * sizeof(float)) == 0)
+              << "dim " << dim << ", segments " << segments << ", rows " << rows << ", " << count;
+        }
+      }
+    }
+  }
+}
+
 TEST(SummaryDotTest, ByteProductsGiveWhatThePortablePathGives) {
   std::mt19937 random(2);
   for (const int dim : {32, 64, 128, 192}) {

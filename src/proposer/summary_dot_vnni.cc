@@ -41,36 +41,52 @@ KAKEYA_VNNI inline float MostOf(__m512i sums, int32_t offset, float row_scale,
   return _mm_cvtss_f32(_mm_max_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
 }
 
-// One row after the other, all segments at once: lanes are segments, several times.
-template <int kSegments, int kVectors>
-KAKEYA_VNNI uint32_t ScoresOfFewRows(const SummaryQueries& queries, const ChunkSummaries& chunk,
-                                     const ScoreTest& test, float* scores) {
+// kChunks chunks in a row against one query: what is loaded of the query serves them all.
+template <int kSegments, int kVectors, int kChunks>
+KAKEYA_VNNI inline void MostsOfRun(const SummaryQueries& queries, int row,
+                                   const ChunkSummaries* chunks, float* mosts) {
   constexpr int kSteps = kSegments * kVectors / 2;  // packed vectors of a chunk
-  constexpr int kSums = 4;                          // independent, to hide the latency
   const __m512i low_half = _mm512_set1_epi8(0xf);
-  uint32_t passing = 0;
-  for (int r = 0; r < queries.rows; ++r) {
-    const int8_t* const spread = queries.spread + r * 2 * kSteps * kBytes;
-    __m512i sums[kSums];
+  const int8_t* const spread = queries.spread + row * 2 * kSteps * kBytes;
+  __m512i sums[kChunks][2];  // two of a chunk, to hide the latency
+  KAKEYA_VNNI_UNROLL
+  for (int c = 0; c < kChunks; ++c) sums[c][0] = sums[c][1] = _mm512_setzero_si512();
+  KAKEYA_VNNI_UNROLL
+  for (int v = 0; v < kSteps; ++v) {
+    const __m512i first = _mm512_loadu_si512(spread + v * kBytes);
+    const __m512i second = _mm512_loadu_si512(spread + (kSteps + v) * kBytes);
     KAKEYA_VNNI_UNROLL
-    for (int i = 0; i < kSums; ++i) sums[i] = _mm512_setzero_si512();
-    KAKEYA_VNNI_UNROLL
-    for (int v = 0; v < kSteps; ++v) {
-      const __m512i packed = _mm512_loadu_si512(chunk.values + v * kBytes);
+    for (int c = 0; c < kChunks; ++c) {
+      const __m512i packed = _mm512_loadu_si512(chunks[c].values + v * kBytes);
       const __m512i low = _mm512_and_si512(packed, low_half);
       const __m512i high = _mm512_and_si512(_mm512_srli_epi16(packed, 4), low_half);
-      __m512i* const sum = sums + 2 * v % kSums;
-      sum[0] = _mm512_dpbusd_epi32(sum[0], low, _mm512_loadu_si512(spread + v * kBytes));
-      sum[1] =
-          _mm512_dpbusd_epi32(sum[1], high, _mm512_loadu_si512(spread + (kSteps + v) * kBytes));
+      sums[c][0] = _mm512_dpbusd_epi32(sums[c][0], low, first);
+      sums[c][1] = _mm512_dpbusd_epi32(sums[c][1], high, second);
     }
-    const __m512i all =
-        _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
-    scores[r] =
-        MostOf<kSegments>(all, queries.offsets[r], queries.scales[r], chunk.scales) + test.bias[r];
-    passing |= static_cast<uint32_t>(scores[r] >= test.least[r]) << r;
   }
-  return passing;
+  KAKEYA_VNNI_UNROLL
+  for (int c = 0; c < kChunks; ++c) {
+    mosts[c * queries.rows + row] =
+        MostOf<kSegments>(_mm512_add_epi32(sums[c][0], sums[c][1]), queries.offsets[row],
+                          queries.scales[row], chunks[c].scales);
+  }
+}
+
+template <int kSegments, int kVectors>
+KAKEYA_VNNI void Mosts(const SummaryQueries& queries, const ChunkSummaries* chunks, int count,
+                       float* mosts) {
+  constexpr int kRun = 4;
+  int c = 0;
+  for (; c + kRun <= count; c += kRun) {
+    for (int row = 0; row < queries.rows; ++row) {
+      MostsOfRun<kSegments, kVectors, kRun>(queries, row, chunks + c, mosts + c * queries.rows);
+    }
+  }
+  for (; c < count; ++c) {
+    for (int row = 0; row < queries.rows; ++row) {
+      MostsOfRun<kSegments, kVectors, 1>(queries, row, chunks + c, mosts + c * queries.rows);
+    }
+  }
 }
 
 // Lanes are rows: kGroups times 16 of them.
@@ -130,16 +146,9 @@ KAKEYA_VNNI uint32_t ScoresOfLanes(const SummaryQueries& queries, const ChunkSum
 }
 
 template <int kSegments, int kVectors>
-ScoreFn FastestOf(int rows) {
-  if (rows <= kFewDotRows) return ScoresOfFewRows<kSegments, kVectors>;
+ScoreFn LanesOf(int rows) {
   return rows <= kLanes32 ? ScoresOfLanes<kSegments, kVectors, 1>
                           : ScoresOfLanes<kSegments, kVectors, 2>;
-}
-
-template <int kSegments>
-ScoreFn FastestOf(int rows, int dim) {
-  if (dim == kBytes) return FastestOf<kSegments, 1>(rows);
-  return dim == 2 * kBytes ? FastestOf<kSegments, 2>(rows) : ScoresPortable;
 }
 
 #endif
@@ -150,14 +159,30 @@ ScoreFn FastestScores(int rows, int segments, int dim) {
 #if defined(__x86_64__)
   static_assert(kMaxDotRows == 2 * kLanes32);
   if (cpu::UseVnni()) {
-    if (segments == 4) return FastestOf<4>(rows, dim);
-    if (segments == 8) return FastestOf<8>(rows, dim);
+    if (segments == 4 && dim == kBytes) return LanesOf<4, 1>(rows);
+    if (segments == 4 && dim == 2 * kBytes) return LanesOf<4, 2>(rows);
+    if (segments == 8 && dim == kBytes) return LanesOf<8, 1>(rows);
+    if (segments == 8 && dim == 2 * kBytes) return LanesOf<8, 2>(rows);
   }
 #endif
   (void)rows;
   (void)segments;
   (void)dim;
   return ScoresPortable;
+}
+
+MostFn FastestMosts(int segments, int dim) {
+#if defined(__x86_64__)
+  if (cpu::UseVnni()) {
+    if (segments == 4 && dim == kBytes) return Mosts<4, 1>;
+    if (segments == 4 && dim == 2 * kBytes) return Mosts<4, 2>;
+    if (segments == 8 && dim == kBytes) return Mosts<8, 1>;
+    if (segments == 8 && dim == 2 * kBytes) return Mosts<8, 2>;
+  }
+#endif
+  (void)segments;
+  (void)dim;
+  return MostsPortable;
 }
 
 }  // namespace kakeya

@@ -18,6 +18,7 @@
 #include "cache/restorer.h"
 #include "model/forward.h"
 #include "text/chat_template.h"
+#include "text/model_text.h"
 #include "text/tokenizer.h"
 
 namespace kakeya {
@@ -35,13 +36,14 @@ struct EngineOptions {
 
 class Engine {
  public:
-  // Loads the model folder `dir` (HF layout). A missing tokenizer or chat template is no error
-  // here: their accessors say later why they can't help. Errors name the file and what is wrong in
-  // it.
-  static Result<std::unique_ptr<Engine>> Load(const std::string& dir, const EngineOptions& options);
+  // Loads a model: a folder in the HF layout, or a GGUF file. A missing tokenizer or chat template
+  // is no error here, nor is a kind of tokenizer in a GGUF file that this engine doesn't know:
+  // their accessors say later why they can't help. Errors name the file and what is wrong in it.
+  static Result<std::unique_ptr<Engine>> Load(const std::string& model,
+                                              const EngineOptions& options);
 
   const Model& model() const { return *model_; }
-  // Errors: NotFound when the folder has no tokenizer.json.
+  // Errors: NotFound when the model has no tokenizer, Unsupported when it has one of another kind.
   Result<const Tokenizer*> tokenizer() const;
   // A conversation as the token ids that the model's chat template makes of it; bos_token and
   // eos_token are filled in. Errors: NotFound when the model has no chat template, Corrupt when
@@ -63,9 +65,9 @@ class Engine {
 
  private:
   Engine(Device device, size_t memory_limit) : device_(device), budget_(memory_limit) {}
-  Status LoadText(const std::string& dir);
-  Status LoadChatTemplate(const std::string& dir);
-  Status LoadRestorer(const std::string& model_dir, const std::string& dir);
+  Status LoadText(const std::string& model);
+  Status LoadChatTemplate(const std::string& model);
+  Status LoadRestorer(const std::string& model, const std::string& dir);
 
   Device device_;
   MemoryBudget budget_;  // outlives what is allocated from it, hence before it
@@ -74,10 +76,10 @@ class Engine {
   std::shared_ptr<const RestorerModel> restorer_;
   size_t restorer_bytes_ = 0;
   std::optional<Tokenizer> tokenizer_;
+  Status tokenizer_status_;  // why there is no tokenizer
+  ChatSettings chat_settings_;
   std::optional<ChatTemplate> chat_template_;
   Status chat_status_;  // why there is no chat template
-  std::string bos_token_;
-  std::string eos_token_;
   double load_seconds_ = 0;
 };
 

@@ -6,6 +6,7 @@
 
 #include "format/utf8.h"
 #include "text/tokenizer_config.h"
+#include "text/tokenizer_gguf.h"
 #include "text/unicode.h"
 #include "text/unicode_nfc.h"
 
@@ -97,6 +98,11 @@ Result<Tokenizer> Tokenizer::Load(const std::string& tokenizer_json_path) {
 
 Result<Tokenizer> Tokenizer::Parse(const Json& tokenizer_json) {
   KAKEYA_ASSIGN_OR_RETURN(auto parts, ParseTokenizerJson(tokenizer_json));
+  return Tokenizer(std::move(parts));
+}
+
+Result<Tokenizer> Tokenizer::FromGguf(const GgufFile& file) {
+  KAKEYA_ASSIGN_OR_RETURN(auto parts, ParseGgufTokenizer(file));
   return Tokenizer(std::move(parts));
 }
 

@@ -1,4 +1,4 @@
-// Byte-level BPE tokenizers from tokenizer.json, as Qwen3, Llama 3 and GPT-2 use it.
+// Byte-level BPE tokenizers from tokenizer.json or a GGUF file, as Qwen3, Llama 3 and GPT-2 use it.
 //
 // Text becomes ids in five steps, which are those of Hugging Face's `tokenizers`:
 //   added tokens are cut out -> NFC -> added tokens that match normalized text are cut out ->
@@ -28,6 +28,7 @@
 
 namespace kakeya {
 
+class GgufFile;
 struct TokenizerParts;
 class TrustMap;
 
@@ -45,6 +46,9 @@ class Tokenizer {
   // doesn't do (Unsupported).
   static Result<Tokenizer> Load(const std::string& tokenizer_json_path);
   static Result<Tokenizer> Parse(const Json& tokenizer_json);
+  // From a GGUF file's metadata (text/tokenizer_gguf.h). Errors name the file and the key; NotFound
+  // when it has no tokenizer.
+  static Result<Tokenizer> FromGguf(const GgufFile& file);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;

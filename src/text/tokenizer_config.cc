@@ -105,69 +105,22 @@ Status ParseVocab(const Json& vocab, size_t token_count, TokenTable* table) {
 }
 
 // "a b" or ["a", "b"].
-Status SplitMerge(const Json& merge, std::string_view* left, std::string_view* right) {
-  if (merge.is_string()) {
-    const std::string_view text = merge.get_ref<const std::string&>();
-    const size_t space = text.find(' ');
-    if (space == text.npos || text.find(' ', space + 1) != text.npos) {
-      return Corrupt("{} is not two tokens with a space between", Quoted(text));
-    }
-    *left = text.substr(0, space);
-    *right = text.substr(space + 1);
-    return OkStatus();
-  }
+Result<BpeMerge> ParseMerge(const Json& merge, const TokenTable& table) {
+  if (merge.is_string()) return ParseMergeLine(merge.get_ref<const std::string&>(), table);
   if (!merge.is_array() || merge.size() != 2 || !merge[0].is_string() || !merge[1].is_string()) {
     return Corrupt("not a pair of tokens");
   }
-  *left = merge[0].get_ref<const std::string&>();
-  *right = merge[1].get_ref<const std::string&>();
-  return OkStatus();
+  return MergeOf(merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>(),
+                 table);
 }
 
-Result<int32_t> MergeToken(const TokenTable& table, std::string_view spelling) {
-  const auto id = table.IdOfSpelling(spelling);
-  if (!id.has_value()) return Corrupt("{} is not in the vocabulary", Quoted(spelling));
-  return *id;
-}
-
-Result<BpeMerge> ParseMerge(const Json& merge, const TokenTable& table) {
-  std::string_view left;
-  std::string_view right;
-  KAKEYA_RETURN_IF_ERROR(SplitMerge(merge, &left, &right));
-  BpeMerge result;
-  KAKEYA_ASSIGN_OR_RETURN(result.left, MergeToken(table, left));
-  KAKEYA_ASSIGN_OR_RETURN(result.right, MergeToken(table, right));
-  KAKEYA_ASSIGN_OR_RETURN(result.result, MergeToken(table, std::string(left).append(right)));
-  return result;
-}
-
-// The token of each byte. A vocabulary that was trained without the whole byte alphabet has none
-// for some: such a byte becomes the model's unk_token, or nothing when there is none
-// (BpeModel::kDropped), as in HF's BPE.
-Result<std::array<int32_t, 256>> FindByteIds(const Json& model, const TokenTable& table) {
+// A byte without a token becomes the model's unk_token.
+Result<std::array<int32_t, 256>> ByteIds(const Json& model, const TokenTable& table) {
   KAKEYA_ASSIGN_OR_RETURN(const auto unk_token, FindString(model, "unk_token"));
   const std::optional<int32_t> unk = unk_token ? table.IdOfSpelling(*unk_token) : std::nullopt;
   KAKEYA_ASSIGN_OR_RETURN(const bool fuse_unk, FlagOr(model, "fuse_unk", false));
   KAKEYA_ASSIGN_OR_RETURN(const bool byte_fallback, FlagOr(model, "byte_fallback", false));
-  std::array<int32_t, 256> ids;
-  int missing = 0;
-  int last_missing = 0;
-  for (int byte = 0; byte < 256; ++byte) {
-    const char bytes = static_cast<char>(byte);
-    const auto id = table.IdOfBytes(std::string_view(&bytes, 1));
-    ids[static_cast<size_t>(byte)] = id ? *id : unk.value_or(BpeModel::kDropped);
-    const bool occurs = byte != 0xc0 && byte != 0xc1 && byte < 0xf5;  // in UTF-8
-    if (!id && occurs) {
-      ++missing;
-      last_missing = byte;
-    }
-  }
-  constexpr int kMostMissing = 192;  // any more, and it is no byte-level vocabulary
-  if (missing > kMostMissing || (missing > 0 && (byte_fallback || (unk && fuse_unk)))) {
-    return Unsupported("the vocabulary has no token for byte 0x{:02X} (byte-level BPE only)",
-                       last_missing);
-  }
-  return ids;
+  return FindByteIds(table, unk, byte_fallback || (unk && fuse_unk));
 }
 
 Result<std::vector<BpeMerge>> ParseMerges(const Json& list, const TokenTable& table) {
@@ -219,23 +172,6 @@ Status Register(const AddedToken& token, std::vector<bool>* listed, TokenTable* 
   return OkStatus();
 }
 
-void BuildMatchers(TokenizerParts* parts) {
-  // Special tokens first: where two tokens look alike once normalized, they win.
-  for (const bool special : {true, false}) {
-    for (const AddedToken& token : parts->added) {
-      if (token.special != special) continue;
-      if (!token.normalized) {
-        parts->raw_matcher.Add(token.content, &token);
-        continue;
-      }
-      std::vector<NfcEdit> edits;
-      const std::string pattern = parts->nfc ? NormalizeNfc(token.content, &edits) : token.content;
-      parts->normalized_matcher.Add(pattern, &token);
-      parts->has_normalized = true;
-    }
-  }
-}
-
 Status ParseAddedTokens(const Json& list, size_t token_count, TokenizerParts* parts) {
   std::vector<bool> listed;
   parts->added.reserve(list.size());
@@ -246,11 +182,7 @@ Status ParseAddedTokens(const Json& list, size_t token_count, TokenizerParts* pa
     KAKEYA_RETURN_IF_ERROR(Register(*token, &listed, &parts->table).WithContext(where));
     parts->added.push_back(*std::move(token));
   }
-  parts->is_special.assign(static_cast<size_t>(parts->table.end_id()), false);
-  for (const AddedToken& token : parts->added) {
-    if (token.special) parts->is_special[static_cast<size_t>(token.id)] = true;
-  }
-  BuildMatchers(parts);
+  IndexAddedTokens(parts);
   return OkStatus();
 }
 
@@ -332,14 +264,10 @@ Status ParseModel(const Json& model, const Json& added_tokens, TokenizerParts* p
       ParseVocab(**vocab, token_count, &parts->table).WithContext("model.vocab"));
   auto merge_list = ParseMerges(**merges, parts->table);
   if (!merge_list.ok()) return merge_list.status().WithContext("model");
-  const auto byte_ids = FindByteIds(model, parts->table);
+  const auto byte_ids = ByteIds(model, parts->table);
   if (!byte_ids.ok()) return byte_ids.status().WithContext("model.vocab");
   KAKEYA_RETURN_IF_ERROR(ParseAddedTokens(added_tokens, token_count, parts));
-  // Text that spells a special token must not become it by way of its letters.
-  std::erase_if(*merge_list, [parts](const BpeMerge& merge) {
-    return parts->is_special[static_cast<size_t>(merge.result)];
-  });
-  parts->bpe = BpeModel(*byte_ids, *merge_list);
+  BuildBpe(*byte_ids, *std::move(merge_list), parts);
   return OkStatus();
 }
 

@@ -114,6 +114,25 @@ def resumed(scratch):
     assert all(r["recall"] == 1 for r in report(scratch, *words, "--journal", journal)["rows"])
 
 
+@case("parts of a run, joined, are the run")
+def parts(scratch):
+    words = ["--lengths", "320", "-n", "5", "--arms", PLAIN, "--threads", "1"]
+    whole = timeless(report(scratch, *words))
+    files = [scratch / f"part{i}" for i in (1, 2, 3)]
+    for i, file in enumerate(files, start=1):
+        outcome = prove(*words, "--part", f"{i}/3", "--journal", file, code=0)
+        assert outcome.stdout == b"", str(outcome)
+    assert [len(journal_lines(f)) for f in files] == [6, 6, 3]
+    joined = scratch / "joined"
+    joined.write_text(files[0].read_text() + "".join(f.read_text().split("\n", 1)[1] for f in files[1:]))
+    size = joined.stat().st_size
+    assert timeless(report(scratch, *words, "--journal", joined)) == whole
+    assert joined.stat().st_size == size, "something was run again"
+    for flags in (["--part", "0/3"], ["--part", "4/3"], ["--part", "1"], ["--part", "1/3x"], ["--part", "1/3", "--json", "x"]):
+        refused(kakeya("prove", "-m", MODEL, *words, *flags, "--journal", joined), "--part")
+    refused(kakeya("prove", "-m", MODEL, *words, "--part", "1/3"), "--journal")
+
+
 @case("Ctrl-C ends with 130 and leaves a journal to go on from, and no report")
 def interrupted(scratch):
     path = scratch / "report.json"

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <vector>
 
 #include "proposer/restorer_config.h"
 
@@ -29,6 +30,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(config->restore_inputs() >= 1 && config->restore_inputs() <= kMaxRestoreInputs);
   Require(kChunk % config->summary.segments == 0 && config->summary.dim <= kMaxSummaryDim);
   Require(config->summary.dim % config->summary.pool_heads == 0);
+  const RestorerConfig::Recurrence& recurrence = config->recurrence;
+  if (recurrence.used()) {
+    const std::vector<int>& lengths = recurrence.lengths;
+    Require(lengths.size() <= kMaxRecurrenceLengths && lengths.front() >= 1);
+    Require(lengths.back() <= kMaxRecurrenceLength);
+    for (size_t i = 1; i < lengths.size(); ++i) Require(lengths[i - 1] < lengths[i]);
+    Require(recurrence.buckets >= 2 && recurrence.buckets <= kMaxRecurrenceBuckets);
+    Require(recurrence.next >= 1 && recurrence.next <= kMaxRecurrenceNext);
+    Require(config->token_dim > 0);
+  }
   Require(config->max_distance >= kChunk && config->max_distance % kChunk == 0);
   Require(config->verifier.heads % config->verifier.kv_heads == 0);
   return 0;

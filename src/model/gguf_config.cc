@@ -1,0 +1,240 @@
+#include "model/gguf_config.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "base/tensor_view.h"
+#include "format/quote.h"
+#include "model/config_rules.h"
+
+namespace kakeya {
+namespace {
+
+constexpr char kTokens[] = "tokenizer.ggml.tokens";
+
+// Tokens that end a text in the chat formats of the architectures we read; GGUF has a key for three
+// of them at most.
+constexpr std::array<std::string_view, 5> kEndings = {"<|im_end|>", "<|endoftext|>", "<|eot_id|>",
+                                                      "<|eom_id|>", "<|end_of_text|>"};
+
+class ConfigReader {
+ public:
+  explicit ConfigReader(const GgufFile& file) : file_(file) {}
+
+  Result<ModelConfig> Read() {
+    KAKEYA_RETURN_IF_ERROR(ReadArchitecture());
+    KAKEYA_RETURN_IF_ERROR(RefuseOtherNetworks());
+    KAKEYA_RETURN_IF_ERROR(ReadSizes());
+    KAKEYA_RETURN_IF_ERROR(ReadVocabSize());
+    KAKEYA_RETURN_IF_ERROR(ReadRope());
+    KAKEYA_RETURN_IF_ERROR(ReadSpecialTokens());
+    KAKEYA_ASSIGN_OR_RETURN(const auto eps,
+                            Number(Key("attention.layer_norm_rms_epsilon"), kMinEps, kMaxEps));
+    if (!eps) return Missing(Key("attention.layer_norm_rms_epsilon"));
+    out_.rms_norm_eps = static_cast<float>(*eps);
+    KAKEYA_ASSIGN_OR_RETURN(const auto positions, Integer(Key("context_length"), 1, kMaxPositions));
+    if (!positions) return Missing(Key("context_length"));
+    out_.max_positions = *positions;
+    out_.qk_norm = out_.architecture == Architecture::kQwen3;
+    out_.tie_word_embeddings = file_.Find("output.weight") == nullptr;
+    if (const GgufTensor* embedding = file_.Find("token_embd.weight"); embedding != nullptr) {
+      out_.torch_dtype = embedding->type->name;
+    }
+    return std::move(out_);
+  }
+
+ private:
+  std::string Key(const char* name) const {
+    return fmt::format("{}.{}", NameOf(out_.architecture), name);
+  }
+  Status InFile(const Status& status) const { return status.WithContext(file_.file().path()); }
+  Status Missing(const std::string& key) const {
+    return InFile(Corrupt("key '{}' is missing", key));
+  }
+
+  Result<std::optional<int64_t>> Integer(const std::string& key, int64_t min, int64_t max) const {
+    KAKEYA_ASSIGN_OR_RETURN(const auto value, file_.GetUnsigned(key));
+    if (!value) return std::optional<int64_t>();
+    // `min` is never negative, and `max` fits.
+    if (*value < static_cast<uint64_t>(min) || *value > static_cast<uint64_t>(max)) {
+      return InFile(Corrupt("key '{}' is {}, must lie in [{}, {}]", key, *value, min, max));
+    }
+    return std::optional(static_cast<int64_t>(*value));
+  }
+  Result<std::optional<double>> Number(const std::string& key, double min, double max) const {
+    KAKEYA_ASSIGN_OR_RETURN(const auto value, file_.GetNumber(key));
+    if (value && !(*value >= min && *value <= max)) {
+      return InFile(Corrupt("key '{}' is {}, must lie in [{}, {}]", key, *value, min, max));
+    }
+    return value;
+  }
+  Status Size(const std::string& key, int max, int* out) const {
+    KAKEYA_ASSIGN_OR_RETURN(const auto value, Integer(key, 1, max));
+    if (!value) return Missing(key);
+    *out = static_cast<int>(*value);
+    return OkStatus();
+  }
+
+  Status ReadArchitecture() {
+    KAKEYA_ASSIGN_OR_RETURN(const auto name, file_.GetString("general.architecture"));
+    if (!name) return Missing("general.architecture");
+    for (const Architecture known : {Architecture::kQwen3, Architecture::kLlama}) {
+      if (*name == NameOf(known)) {
+        out_.architecture = known;
+        return OkStatus();
+      }
+    }
+    return InFile(Unsupported("general.architecture {} is not supported (supported: qwen3, llama)",
+                              Quoted(*name, 40)));
+  }
+
+  // Keys and tensors that would make the network compute something else than this engine does.
+  Status RefuseOtherNetworks() const {
+    for (const char* name : {"expert_count", "attention.sliding_window"}) {
+      KAKEYA_ASSIGN_OR_RETURN(const auto value, file_.GetUnsigned(Key(name)));
+      if (value.value_or(0) != 0) {
+        return InFile(Unsupported("{} {} is not supported", Key(name), *value));
+      }
+    }
+    for (const GgufTensor& tensor : file_.header().tensors) {
+      if (tensor.name.ends_with(".bias")) {
+        return InFile(Unsupported("tensor {}: biases are not supported", Quoted(tensor.name)));
+      }
+    }
+    return OkStatus();
+  }
+
+  Status ReadSizes() {
+    const ConfigKeys keys = GgufKeys(out_.architecture);
+    KAKEYA_RETURN_IF_ERROR(Size(keys.hidden_size, kMaxHidden, &out_.hidden_size));
+    KAKEYA_RETURN_IF_ERROR(Size(keys.intermediate_size, kMaxIntermediate, &out_.intermediate_size));
+    KAKEYA_RETURN_IF_ERROR(Size(Key("block_count"), kMaxLayers, &out_.num_layers));
+    KAKEYA_RETURN_IF_ERROR(Size(keys.num_heads, kMaxHeads, &out_.num_heads));
+    KAKEYA_ASSIGN_OR_RETURN(const auto kv_heads, Integer(keys.num_kv_heads, 1, kMaxHeads));
+    out_.num_kv_heads = static_cast<int>(kv_heads.value_or(out_.num_heads));
+    KAKEYA_ASSIGN_OR_RETURN(const auto head_dim, Integer(keys.head_dim, 1, kMaxHidden));
+    KAKEYA_RETURN_IF_ERROR(InFile(SettleHeads(keys, head_dim, &out_)));
+    for (const char* name : {"attention.value_length", "rope.dimension_count"}) {
+      KAKEYA_ASSIGN_OR_RETURN(const auto other, Integer(Key(name), 1, kMaxHidden));
+      if (other && *other != out_.head_dim) {
+        return InFile(Unsupported("{} {} is not supported where a head has {} dimensions",
+                                  Key(name), *other, out_.head_dim));
+      }
+    }
+    return OkStatus();
+  }
+
+  Status ReadVocabSize() {
+    const std::string key = GgufKeys(out_.architecture).vocab_size;
+    KAKEYA_ASSIGN_OR_RETURN(const auto said, Integer(key, 1, kMaxVocab));
+    std::optional<uint64_t> size = said;
+    if (const GgufValue* tokens = file_.Metadata(kTokens); tokens != nullptr) {
+      const auto* array = std::get_if<GgufArray>(tokens);
+      if (array == nullptr) return InFile(Corrupt("key '{}' must be an array", kTokens));
+      if (size && *size != array->count) {
+        return InFile(
+            Corrupt("key '{}' is {}, but '{}' has {} tokens", key, *size, kTokens, array->count));
+      }
+      size = array->count;
+    }
+    const GgufTensor* embedding = file_.Find("token_embd.weight");
+    if (!size && embedding != nullptr) size = embedding->shape[0];
+    if (!size) return Missing(key);
+    if (*size < 1 || *size > kMaxVocab) {
+      return InFile(Corrupt("the vocabulary has {} tokens, must lie in [1, {}]", *size, kMaxVocab));
+    }
+    out_.vocab_size = static_cast<int>(*size);
+    return OkStatus();
+  }
+
+  Status ReadRope() {
+    RopeConfig* rope = &out_.rope;
+    KAKEYA_ASSIGN_OR_RETURN(const auto theta, Number(Key("rope.freq_base"), kMinTheta, kMaxTheta));
+    rope->theta = theta.value_or(rope->theta);
+    KAKEYA_ASSIGN_OR_RETURN(auto factor, Number(Key("rope.scaling.factor"), 0, kMaxRopeFactor));
+    if (!factor) {  // the key's old name
+      KAKEYA_ASSIGN_OR_RETURN(factor, Number(Key("rope.scale_linear"), 0, kMaxRopeFactor));
+    }
+    KAKEYA_ASSIGN_OR_RETURN(const auto type, file_.GetString(Key("rope.scaling.type")));
+    const bool stretched = factor.value_or(0) != 0 && *factor != 1;
+    if (type.value_or("linear") == "linear" && stretched) {
+      if (*factor < 1) {
+        return InFile(
+            Corrupt("key '{}' is {}, must be at least 1", Key("rope.scaling.factor"), *factor));
+      }
+      rope->scaling = RopeScaling::kLinear;
+      rope->factor = *factor;
+    } else if (type && *type != "linear" && *type != "none") {
+      return InFile(Unsupported("{} {} is not supported (supported: none, linear)",
+                                Key("rope.scaling.type"), Quoted(*type, 40)));
+    }
+    return ReadRopeFactors();
+  }
+
+  Status ReadRopeFactors() {
+    const GgufTensor* tensor = file_.Find("rope_freqs.weight");
+    if (tensor == nullptr) return OkStatus();
+    const auto half = static_cast<size_t>(out_.head_dim / 2);
+    if (tensor->type->name != "F32" || tensor->shape != std::vector<int64_t>{out_.head_dim / 2}) {
+      return InFile(Corrupt("rope_freqs.weight is {} {}, must be F32 [{}] (half a head)",
+                            tensor->type->name, ShapeString(tensor->shape), half));
+    }
+    if (out_.rope.scaling != RopeScaling::kNone) {
+      return InFile(Unsupported("rope_freqs.weight together with {} {} is not supported",
+                                Key("rope.scaling.factor"), out_.rope.factor));
+    }
+    out_.rope.scaling = RopeScaling::kFactors;
+    out_.rope.factors.resize(half);
+    std::memcpy(out_.rope.factors.data(), file_.Data(*tensor).data(), half * sizeof(float));
+    KAKEYA_RETURN_IF_ERROR(file_.file().CheckIntact());
+    for (size_t i = 0; i < half; ++i) {
+      const float factor = out_.rope.factors[i];
+      if (!std::isfinite(factor) || factor <= 0) {
+        return InFile(Corrupt("rope_freqs.weight holds {} at [{}]", factor, i));
+      }
+    }
+    return OkStatus();
+  }
+
+  Status ReadSpecialTokens() {
+    const auto id = [&](const char* key) {
+      return Integer(key, 0, std::min(out_.vocab_size - 1, std::numeric_limits<int32_t>::max()));
+    };
+    KAKEYA_ASSIGN_OR_RETURN(const auto bos, id("tokenizer.ggml.bos_token_id"));
+    if (bos) out_.bos_token_id = static_cast<int32_t>(*bos);
+    std::vector<int32_t>* ends = &out_.eos_token_ids;
+    for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                            "tokenizer.ggml.eom_token_id"}) {
+      KAKEYA_ASSIGN_OR_RETURN(const auto end, id(key));
+      if (end) ends->push_back(static_cast<int32_t>(*end));
+    }
+    KAKEYA_ASSIGN_OR_RETURN(const auto tokens, file_.GetStrings(kTokens));
+    for (size_t i = 0; tokens && i < tokens->size(); ++i) {
+      if (std::find(kEndings.begin(), kEndings.end(), (*tokens)[i]) != kEndings.end()) {
+        ends->push_back(static_cast<int32_t>(i));
+      }
+    }
+    std::sort(ends->begin(), ends->end());
+    ends->erase(std::unique(ends->begin(), ends->end()), ends->end());
+    return OkStatus();
+  }
+
+  const GgufFile& file_;
+  ModelConfig out_;
+};
+
+}  // namespace
+
+Result<ModelConfig> ReadGgufConfig(const GgufFile& file) {
+  Result<ModelConfig> config = ConfigReader(file).Read();
+  KAKEYA_RETURN_IF_ERROR(file.file().CheckIntact());  // what a changed file says is worth nothing
+  return config;
+}
+
+}  // namespace kakeya

@@ -1,0 +1,86 @@
+#include "proposer/recurrence.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "proposer/proposer_test_util.h"
+#include "proposer/reference_recurrence.h"
+
+namespace kakeya {
+namespace {
+
+using test::RandomIds;
+using test::ReferenceRecurrence;
+using test::TokenRecurrence;
+using Config = RestorerConfig::Recurrence;
+
+// What is found for every token of whole chunks.
+std::vector<TokenRecurrence> Found(const Config& config, const std::vector<int32_t>& ids) {
+  MemoryBudget budget;
+  History history(test::TinyRestorerConfig(test::TinyVerifierConfig()), &budget);
+  const auto chunks = static_cast<int64_t>(ids.size()) / kChunk;
+  EXPECT_TRUE(history.Add(chunks).ok());
+  std::vector<TokenRecurrence> out;
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    std::copy_n(ids.begin() + chunk * kChunk, kChunk, history.At(chunk).ids);
+    ChunkRecurrence found;
+    FindRecurrence(config, history, chunk, &found);
+    const auto lengths = static_cast<int64_t>(config.lengths.size());
+    for (int64_t t = 0; t < kChunk; ++t) {
+      const auto* buckets = found.buckets.data() + t * lengths;
+      const auto* followers = found.followers.data() + t * config.next;
+      out.push_back({{buckets, buckets + lengths}, {followers, followers + config.next}});
+    }
+  }
+  return out;
+}
+
+void ExpectAsDefined(const Config& config, const std::vector<int32_t>& ids,
+                     const std::string& what) {
+  const std::vector<TokenRecurrence> found = Found(config, ids);
+  for (size_t p = 0; p < found.size(); ++p) {
+    const TokenRecurrence want = ReferenceRecurrence(config, ids, static_cast<int>(p));
+    ASSERT_EQ(found[p].buckets, want.buckets) << what << ", position " << p;
+    ASSERT_EQ(found[p].followers, want.followers) << what << ", position " << p;
+  }
+}
+
+const Config kConfigs[] = {{{1, 2, 3, 5}, 8, 8}, {{1}, 2, 1},
+                           {{16}, 64, 64},       {{2, 16}, 3, 5},
+                           {{3, 4, 9}, 64, 1},   {{1, 2, 3, 4, 5, 6, 7, 8}, 5, 3}};
+
+TEST(RecurrenceTest, IsWhatTheDefinitionSays) {
+  uint32_t seed = 1;
+  for (const Config& config : kConfigs) {
+    for (const int vocabulary : {1, 2, 3, 20}) {
+      const std::vector<int32_t> ids = RandomIds(5 * kChunk, ++seed, vocabulary);
+      ExpectAsDefined(config, ids, std::to_string(vocabulary) + " ids");
+    }
+  }
+}
+
+// The same passage again at every distance from the chunks' borders.
+TEST(RecurrenceTest, LongPassagesAreFoundAcrossBorders) {
+  const std::vector<int32_t> passage = RandomIds(40, 3, 1 << 30);
+  for (int at = 60; at < 132; ++at) {
+    std::vector<int32_t> ids = RandomIds(4 * kChunk, 100 + at, 1 << 30);
+    std::copy(passage.begin(), passage.end(), ids.begin() + at - 50);
+    std::copy(passage.begin(), passage.end(), ids.begin() + at);
+    for (const Config& config : kConfigs) ExpectAsDefined(config, ids, std::to_string(at));
+    // Not all by the reference alone: what follows is told, as far as it stands before the token.
+    const TokenRecurrence found = Found(kConfigs[0], ids)[at + 6];
+    EXPECT_EQ(found.buckets, (std::vector<int>{1, 1, 1, 1}));
+    EXPECT_EQ(found.followers, (std::vector<int32_t>(passage.begin() + 7, passage.begin() + 15)));
+  }
+}
+
+TEST(RecurrenceTest, IsTheSameOnEveryInstructionSet) {
+  const std::vector<int32_t> ids = RandomIds(4 * kChunk, 9, 6);
+  test::ForEachTarget([&](const char* target) { ExpectAsDefined(kConfigs[0], ids, target); });
+}
+
+}  // namespace
+}  // namespace kakeya
