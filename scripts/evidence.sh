@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes everything under results/ anew: the recall matrix at length, the harder tasks, long texts, perplexity, speed. Five hours
-# on two cores, less than one on thirty-two. Each part can be interrupted and called again: what is done is kept in
+# Makes everything under results/ anew: the recall matrix at length, the harder tasks, long texts, perplexity, speed. Hours
+# on two cores. Each part can be interrupted and called again: what is done is kept in
 # build/evidence, for this build alone.
 #
 #   scripts/evidence.sh [PART...]      PART: single, tasks, chunks, long, longest, perplexity, speed; default all
 #   KAKEYA=PROGRAM scripts/evidence.sh ...      with this program instead of one that is built first
-#   JOBS=N PARTS=M scripts/evidence.sh ...      N processes at a time (default: the cores) take M parts of each run (default: N; other N, other parts: then
-#                                               what was begun is begun anew)
+#   JOBS=N PARTS=M scripts/evidence.sh ...      N processes at a time (default: the cores) take M parts of each run (default:
+#                                               N; with another M, what was begun is begun anew)
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"
