@@ -3,7 +3,7 @@
 # on two cores. Each part can be interrupted and called again: what is done is kept in
 # build/evidence, for this build alone.
 #
-#   scripts/evidence.sh [PART...]      PART: single, tasks, chunks, long, longest, perplexity, speed; default all
+#   scripts/evidence.sh [PART...]      PART: single, tasks, seeds, chunks, long, longest, perplexity, speed; default all
 #   KAKEYA=PROGRAM scripts/evidence.sh ...      with this program instead of one that is built first
 #   JOBS=N PARTS=M scripts/evidence.sh ...      N processes at a time (default: the cores) take M parts of each run (default:
 #                                               N; with another M, what was begun is begun anew)
@@ -83,12 +83,16 @@ perplexity() {
 }
 
 # Rows of the tables: a part of the arms is not judged, and its pages say so.
-for part in "${@:-single tasks chunks long longest perplexity speed}"; do
+for part in "${@:-single tasks seeds chunks long longest perplexity speed}"; do
   for name in $part; do
     case "$name" in
       single) prove single --lengths 1024,2048,4096,8192 -n 200 ;;
       tasks)
         prove tasks --tasks all --lengths 4096 -n 50 --arms oracle,window,restored,reinsert
+        ;;
+      # Seed 0 was looked at while weights and settings were chosen.
+      seeds)
+        prove tasks-seed-1 --tasks all --lengths 4096 -n 50 --arms oracle,window,restored,reinsert --seed 1
         ;;
       chunks)
         for chunks in 4 16 all; do
@@ -103,7 +107,7 @@ for part in "${@:-single tasks chunks long longest perplexity speed}"; do
       longest) prove 128k --lengths 131072 -n 5 --arms window,restored,counterfactual,without-needle,foreign ;;
       perplexity) perplexity ;;
       speed) python3 scripts/speed.py --kakeya "$KAKEYA" --json results/speed.json | tee results/speed.txt ;;
-      *) echo "there is no part '$name': single, tasks, chunks, long, longest, perplexity, speed" >&2; exit 2 ;;
+      *) echo "there is no part '$name': single, tasks, seeds, chunks, long, longest, perplexity, speed" >&2; exit 2 ;;
     esac
   done
 done

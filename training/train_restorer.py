@@ -1,6 +1,7 @@
 """Trains the restorer of a frozen verifier, in the regime in which the engine uses it.
 
     python train_restorer.py --verifier ../models/demo --out ../build/restorer                 one GPU, about 13 minutes
+    torchrun --nproc-per-node 4 train_restorer.py --verifier ../models/demo --out ../build/restorer       several GPUs, each with its own batches
     python train_restorer.py --verifier DIR --corpus A.txt B.txt --out DIR/restorer             any HF Qwen3 or Llama checkpoint
     python train_restorer.py --verifier ../models/demo --out ../build/smoke --smoke             laptop, CPU, a minute
 
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 
 import eval_restorer
@@ -29,6 +31,7 @@ import tokenizer as tokenizer_module
 from document import FillerPool
 from loader import Loader
 from muon import BatchedMuon
+from ranks import Average
 from restorer_regime import ALL, NONE, Regime
 
 FINAL_LR = 0.01  # share of the peak
@@ -60,7 +63,9 @@ def parse() -> argparse.Namespace:
         help="progress of the data's curriculum",
     )
     parser.add_argument("--answer-weight", type=float, default=4.0, help="see `losses`")
-    parser.add_argument("--batch-tokens", type=int, default=32768)
+    parser.add_argument(
+        "--batch-tokens", type=int, default=32768, help="tokens per step and process"
+    )
     parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048, 4096, 8192])
     parser.add_argument(
         "--shares", type=float, nargs="+", help="of the lengths; default: a schedule"
@@ -140,8 +145,9 @@ def build_pools(args) -> tuple[FillerPool, FillerPool]:
 class Optimizer:
     """Muon for the matrices of the proposer and of f_theta, AdamW for the selector, norms and biases."""
 
-    def __init__(self, model: restorer_module.Restorer, adamw: bool):
+    def __init__(self, model: restorer_module.Restorer, adamw: bool, ranks: int):
         self.params = list(model.parameters())
+        self.average = Average(self.params, ranks)
         matrices = [] if adamw else model.matrices()
         own = {id(p) for p in matrices}
         others = [p for p in self.params if id(p) not in own]
@@ -151,10 +157,12 @@ class Optimizer:
         )
 
     @torch.no_grad()
-    def step(self, lr: float) -> None:
+    def step(self, lr: float, progress: float) -> float:
+        """One step; returns the `progress` that all ranks agree on."""
         for p in self.params:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
+        progress = self.average(progress)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.params])
         torch._foreach_mul_([p.grad for p in self.params], 1.0 / norm.clamp(min=1.0))
         if self.muon:
@@ -164,6 +172,7 @@ class Optimizer:
         self.adam.step()
         for p in self.params:
             p.grad = None
+        return progress
 
 
 def pick_queries(answers: torch.Tensor, count: int) -> torch.Tensor:
@@ -234,11 +243,22 @@ def probe(regime, tokenizer, cells, windows, args, full: dict) -> dict:
     return out
 
 
+def join_ranks(args) -> tuple[int, int]:
+    """(this process's number, how many there are): as torchrun says, else (0, 1)."""
+    rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if ranks > 1:
+        if args.device == "cuda":
+            args.device = f"cuda:{os.environ['LOCAL_RANK']}"
+            torch.cuda.set_device(args.device)
+        dist.init_process_group("gloo" if args.device == "cpu" else "nccl")
+    return rank, ranks
+
+
 def main() -> None:
     args = parse()
     args.out.mkdir(parents=True, exist_ok=True)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    started = time.time()
+    started, rank = time.time(), int(os.environ.get("RANK", 0))
     mark = fingerprint(args)
     tokenizer = tokenizer_module.load(args.verifier)
     pool, held_out = build_pools(args)
@@ -246,7 +266,7 @@ def main() -> None:
         p.measure(lambda text: tokenizer.encode(text).ids)
     shared = mp.get_context("fork").Value("d", args.mixture[0])
     loader = Loader(
-        pool, args.verifier, args.workers, args.lengths, args.batch_tokens, args.seed, shared,
+        pool, args.verifier, args.workers, args.lengths, args.batch_tokens, args.seed + 100 * rank, shared,
         packing.RESTORER_MIXTURE,
     )  # fmt: skip
     if args.prompts:
@@ -266,6 +286,7 @@ def main() -> None:
 
 
 def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
+    rank, ranks = join_ranks(args)
     device = torch.device(args.device)
     gpu = device.type == "cuda"
     torch.manual_seed(args.seed)
@@ -293,12 +314,13 @@ def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
     model.to(device)
     model.dtype, model.int8 = dtype, not args.no_int8
     count = sum(p.numel() for p in model.parameters())
-    print(f"{count / 1e6:.2f} M parameters, {config}", flush=True)
+    if rank == 0:
+        print(f"{count / 1e6:.2f} M parameters, {config}", flush=True)
     flex = gpu and not args.dense_attention
     regime = Regime(
         verifier, model, flex=flex, compiled=gpu and not args.no_compile, after_norm=args.after_norm
     )
-    optimizer, choose = Optimizer(model, args.adamw), random.Random(args.seed)
+    optimizer, choose = Optimizer(model, args.adamw, ranks), random.Random(args.seed)
 
     def batch(wanted: int):
         ids, weights = loader.get(wanted)
@@ -315,14 +337,16 @@ def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
             losses(regime, x, w, k, args)[0].backward()
         model.zero_grad(set_to_none=True)
         torch.cuda.synchronize()
-        print(f"length {x.shape[1] - 1} ready after {time.time() - started:.0f} s", flush=True)
+        if rank == 0:
+            print(f"length {x.shape[1] - 1} ready after {time.time() - started:.0f} s", flush=True)
     regime.training = gpu
-    begun, reported, step, tokens, last, full = time.time(), 0.0, 0, 0, {}, {}
+    if ranks > 1:
+        dist.barrier()
+    begun, reported, step, tokens, last, full, progress = time.time(), 0.0, 0, 0, {}, {}, 0.0
     while True:
         elapsed = time.time() - begun
-        progress = step / args.steps if args.steps else elapsed / args.seconds
         finished = progress >= 1
-        if finished or elapsed - reported >= args.report:
+        if rank == 0 and (finished or elapsed - reported >= args.report):
             reported = elapsed
             line = {"step": step, "seconds": round(elapsed, 1), "tokens": tokens}
             line |= {"replayed": loader.replayed} | last
@@ -345,10 +369,12 @@ def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
         loss, parts = losses(regime, x, w, k, args)
         loss.backward()
         cool = max(FINAL_LR, min(1.0, (1 - progress) / (1 - args.cool_from)))
-        optimizer.step(args.lr * min(1.0, (step + 1) / args.warmup_steps) * cool)
+        lr = args.lr * min(1.0, (step + 1) / args.warmup_steps) * cool
+        step, tokens = step + 1, tokens + x[:, 1:].numel() * ranks
+        mine = step / args.steps if args.steps else (time.time() - begun) / args.seconds
+        progress = optimizer.step(lr, mine)
         shared.value = args.mixture[0] + (args.mixture[1] - args.mixture[0]) * progress
-        step, tokens = step + 1, tokens + x[:, 1:].numel()
-        if step % 50 == 0:
+        if step % 50 == 0 and rank == 0:
             last = {n: round(p.item(), 4) for n, p in parts.items()}
             if step % 200 == 0 or step == 50:
                 rate = tokens / (time.time() - begun)
@@ -358,13 +384,15 @@ def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
                     f"step {step} {elapsed:.0f} s {what} {rate / 1e6:.2f} M tokens/s {ready}",
                     flush=True,
                 )
-    if args.evaluate:
+    if args.evaluate and rank == 0:
         with torch.no_grad():
             for p in model.parameters():
                 p.copy_(p.bfloat16())  # as exported
         arms = [eval_restorer.ORACLE, NONE, 4, 8, 16, ALL]
         result = eval_restorer.evaluate(regime, tokenizer, cells, windows, args.batch_tokens, arms)
         (args.out / "eval.json").write_text(json.dumps(result, indent=1) + "\n")
+    if ranks > 1:
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

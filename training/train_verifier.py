@@ -26,6 +26,7 @@ import pools
 import tokenizer as tokenizer_module
 from loader import Loader
 from muon import BatchedMuon
+from ranks import Average
 
 PEAK_LR, WARMUP_STEPS, COOL_FROM, FINAL_LR = 2e-3, 200, 0.55, 0.01
 EMA = 0.9985
@@ -87,30 +88,12 @@ class Optimizer:
         self.adam = torch.optim.AdamW(
             others, lr=1.0, betas=(0.9, 0.95), weight_decay=0.0, fused=others[0].is_cuda
         )
-        self.ranks, self.agreed = ranks, torch.zeros(1)
-        self.arrived = torch.cuda.Event() if others[0].is_cuda else None
-        if self.arrived:
-            self.agreed = self.agreed.pin_memory()
+        self.average = Average(self.params, ranks)
 
     @torch.no_grad()
     def step(self, lr: float, progress: float) -> float:
-        """One step; returns rank 0's `progress` (of one step ago with several ranks), so that all ranks follow one schedule."""
-        if self.ranks > 1:
-            mine = progress if dist.get_rank() == 0 else 0.0
-            if self.arrived:
-                self.arrived.synchronize()  # waits for the last step's sum, not for the work just queued
-            progress = self.agreed.item()
-            flat = torch.cat(
-                [p.grad.reshape(-1) for p in self.params]
-                + [torch.full((1,), mine * self.ranks, device=self.params[0].device)]
-            )
-            dist.all_reduce(flat)
-            flat /= self.ranks
-            for p, g in zip(self.params, flat.split([p.numel() for p in self.params] + [1])):
-                p.grad.copy_(g.view_as(p.grad))
-            self.agreed.copy_(flat[-1:], non_blocking=True)
-            if self.arrived:
-                self.arrived.record()
+        """One step; returns the `progress` that all ranks agree on."""
+        progress = self.average(progress)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.params])
         torch._foreach_mul_([p.grad for p in self.params], (1.0 / norm.clamp(min=1.0)))
         self.muon.lr = lr
