@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 
 #include "base/build_id.h"
@@ -132,8 +133,11 @@ Result<int> Run(BenchFlags flags) {
   KAKEYA_RETURN_IF_ERROR(ResolveRestorer(&flags));
   KAKEYA_RETURN_IF_ERROR(CheckFlags(flags));
   const bool trained = flags.restorer_kind == "trained";
+  const auto begun = std::chrono::steady_clock::now();
   KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                           flags.model.Load(trained ? flags.kv.RestorerDir() : ""));
+  const std::chrono::duration<double> load = std::chrono::steady_clock::now() - begun;
+  const size_t load_peak = PeakResidentMemory();
   flags.kv.Settle(*engine);
   if (flags.restorer_kind == "random") {
     spdlog::warn("the model has no restorer: --kv restored is measured with a random one");
@@ -158,7 +162,9 @@ Result<int> Run(BenchFlags flags) {
     return kExitInterrupted;
   }
   KAKEYA_RETURN_IF_ERROR(speed.status());
-  const SpeedContext context = ContextOf(flags, *engine);
+  SpeedContext context = ContextOf(flags, *engine);
+  context.load_seconds = load.count();
+  context.load_peak_bytes = load_peak;
   if (!flags.csv.empty()) {
     KAKEYA_RETURN_IF_ERROR(WriteTextFile(flags.csv, SpeedCsv(context, *speed)));
   }

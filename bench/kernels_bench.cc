@@ -168,6 +168,24 @@ BENCHMARK_CAPTURE(MatMulBench, q4_k, DType::kQ4_K)->Apply(MatMulShapes);
 BENCHMARK_CAPTURE(MatMulBench, q5_k, DType::kQ5_K)->Apply(MatMulShapes);
 BENCHMARK_CAPTURE(MatMulBench, q6_k, DType::kQ6_K)->Apply(MatMulShapes);
 
+// Laying the weights of a file out for the kernels, as loading a model does.
+void PackBench(benchmark::State& state, DType dtype) {
+  constexpr int64_t kRows = 6144;
+  constexpr int64_t kCols = 1024;
+  const std::vector<std::byte> stored = RandomRows(kRows, kCols, dtype);
+  const TensorView view{dtype, {kRows, kCols}, stored.data()};
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(PackedMatrix::Pack({&view, 1}, &g_budget, g_pool, "weights").value());
+  }
+  Report(state, static_cast<double>(stored.size()), 0);
+}
+BENCHMARK_CAPTURE(PackBench, bf16, DType::kBF16)->UseRealTime();
+BENCHMARK_CAPTURE(PackBench, q8_0, DType::kQ8_0)->UseRealTime();
+BENCHMARK_CAPTURE(PackBench, q4_0, DType::kQ4_0)->UseRealTime();
+BENCHMARK_CAPTURE(PackBench, q4_k, DType::kQ4_K)->UseRealTime();
+BENCHMARK_CAPTURE(PackBench, q5_k, DType::kQ5_K)->UseRealTime();
+BENCHMARK_CAPTURE(PackBench, q6_k, DType::kQ6_K)->UseRealTime();
+
 // All products of a model over `rows` tokens, the head's for `heads` of them.
 class Products {
  public:

@@ -34,31 +34,46 @@ int HighMask(DType type) { return (1 << HighBits(type)) - 1; }
 
 int MinPlace(int lane, int s) { return (s / 2 * kPackWidth + lane) * 2 + s % 2; }
 
-void PackQuants(DType type, const QuantBlock& block, int lane, uint8_t* tile) {
-  const int columns = BlockElements(type);
-  if (type == DType::kQ8_0) {
-    for (int quad = 0; quad < kQuads; ++quad) {
-      std::memcpy(tile + LowOffset(type, 0) + quad * kQuadBytes + lane * 4, block.q + quad * 4, 4);
-    }
-    return;
-  }
-  // Four columns at a time: they are neighbours in the block and in the tile.
-  const int high_mask = HighMask(type);
-  const auto add = [tile](int at, uint32_t four) {
-    uint32_t bytes;
-    std::memcpy(&bytes, tile + at, sizeof(bytes));
-    bytes |= four;
-    std::memcpy(tile + at, &bytes, sizeof(bytes));
+uint32_t Quad(const uint8_t* q) {
+  uint32_t four;
+  std::memcpy(&four, q, sizeof(four));
+  return four;
+}
+
+// Every byte of the tile that holds quants of this lane is written once. With the type known at
+// compile time the loops unroll: loading a model is mostly this.
+template <DType kType>
+void PackQuants(const uint8_t* q, int lane, uint8_t* tile) {
+  constexpr int kSubBlocks = BlockElements(kType) / kSubColumns;
+  const auto store = [tile, lane](int vector, uint32_t four) {
+    std::memcpy(tile + vector + lane * 4, &four, sizeof(four));
   };
-  for (int c = 0; c < columns; c += 4) {
-    uint32_t four;
-    std::memcpy(&four, block.q + c, sizeof(four));
-    const Place low = LowPlace(type, lane, c);
-    add(low.at, (four & 0x0f0f0f0fu) << low.shift);
-    if (high_mask == 0) continue;
-    const Place high = HighPlace(type, lane, c);
-    const uint32_t bits = (four >> 4) & (0x01010101u * static_cast<uint32_t>(high_mask));
-    add(high.at, bits << high.shift);
+  for (int sub = 0; sub < kSubBlocks; ++sub) {
+    const uint8_t* const from = q + sub * kSubColumns;
+    if constexpr (kType == DType::kQ8_0) {
+      for (int j = 0; j < kQuads; ++j)
+        store(LowOffset(kType, sub) + j * kQuadBytes, Quad(from + 4 * j));
+      continue;
+    }
+    for (int j = 0; j < kQuads / 2; ++j) {
+      const uint32_t low = Quad(from + 4 * j) & 0x0f0f0f0fu;
+      const uint32_t high = Quad(from + 4 * (j + kQuads / 2)) & 0x0f0f0f0fu;
+      store(LowOffset(kType, sub) + j * kQuadBytes, low | high << 4);
+    }
+  }
+  if constexpr (HighBits(kType) > 0) {
+    constexpr int kSharers = 8 / HighBits(kType);
+    constexpr uint32_t kMask = 0x01010101u * ((1 << HighBits(kType)) - 1);
+    for (int sub = 0; sub < kSubBlocks; sub += kSharers) {
+      for (int j = 0; j < kQuads; ++j) {
+        uint32_t bits = 0;
+        for (int s = 0; s < kSharers; ++s) {
+          const uint32_t four = Quad(q + (sub + s) * kSubColumns + 4 * j);
+          bits |= (four >> 4 & kMask) << (s * HighBits(kType));
+        }
+        store(HighOffset(kType, sub) + j * kQuadBytes, bits);
+      }
+    }
   }
 }
 
@@ -76,17 +91,37 @@ void PackScales(DType type, const QuantBlock& block, int lane, uint8_t* tile) {
   std::memcpy(tile + layout.dmin + lane * 2, &block.dmin, sizeof(block.dmin));
 }
 
+template <DType kType>
+void PackTileOf(const std::byte* const (&blocks)[kPackWidth], std::byte* tile) {
+  auto* const out = reinterpret_cast<uint8_t*>(tile);
+  for (int lane = 0; lane < kPackWidth; ++lane) {
+    QuantBlock block;
+    if (blocks[lane] != nullptr) {
+      DecodeBlock(kType, blocks[lane], &block);
+    } else {
+      block = {};
+    }
+    PackQuants<kType>(block.q, lane, out);
+    PackScales(kType, block, lane, out);
+  }
+}
+
 }  // namespace
 
 void PackTile(DType type, const std::byte* const (&blocks)[kPackWidth], std::byte* tile) {
-  auto* const out = reinterpret_cast<uint8_t*>(tile);
-  std::memset(out, 0, static_cast<size_t>(TileLayoutOf(type).bytes));
-  for (int lane = 0; lane < kPackWidth; ++lane) {
-    if (blocks[lane] == nullptr) continue;
-    QuantBlock block;
-    DecodeBlock(type, blocks[lane], &block);
-    PackQuants(type, block, lane, out);
-    PackScales(type, block, lane, out);
+  switch (type) {
+    case DType::kQ8_0:
+      return PackTileOf<DType::kQ8_0>(blocks, tile);
+    case DType::kQ4_0:
+      return PackTileOf<DType::kQ4_0>(blocks, tile);
+    case DType::kQ4_K:
+      return PackTileOf<DType::kQ4_K>(blocks, tile);
+    case DType::kQ5_K:
+      return PackTileOf<DType::kQ5_K>(blocks, tile);
+    case DType::kQ6_K:
+      return PackTileOf<DType::kQ6_K>(blocks, tile);
+    default:
+      assert(false);
   }
 }
 

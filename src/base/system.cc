@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <fstream>
@@ -58,6 +59,12 @@ int AvailableCores() {
 std::string MachineName() {
   const int cores = AvailableCores();
   return fmt::format("{}, {} core{}", ProcessorName(), cores, cores == 1 ? "" : "s");
+}
+
+size_t PeakResidentMemory() {
+  rusage usage = {};
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+  return static_cast<size_t>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
 }
 
 size_t AvailableMemory() { return std::min(SystemMemory(), CgroupMemory()); }

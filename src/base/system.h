@@ -18,6 +18,10 @@ std::string MachineName();
 // as far as the system tells; MemoryBudget::kUnlimited where it doesn't.
 size_t AvailableMemory();
 
+// The most bytes of this process that were in memory at once; 0 if the system doesn't tell. Counts
+// pages of mapped files, too.
+size_t PeakResidentMemory();
+
 }  // namespace kakeya
 
 #endif  // KAKEYA_BASE_SYSTEM_H_

@@ -57,6 +57,8 @@ Json SpeedJson(const SpeedContext& context, const Speed& speed) {
           {"model", context.model},
           {"weights", context.weights},
           {"weight_bytes", speed.weight_bytes},
+          {"load_s", Rounded(context.load_seconds)},
+          {"load_peak_bytes", context.load_peak_bytes},
           {"kv_type", context.kv_type},
           {"restorer", context.restorer.empty() ? Json(nullptr) : Json(context.restorer)},
           {"threads", context.threads},
@@ -89,9 +91,11 @@ std::string SpeedCsv(const SpeedContext& context, const Speed& speed) {
 std::string SpeedTable(const SpeedContext& context, const Speed& speed) {
   std::string out = fmt::format(
       "{}: {} weights, {:.1f} MB of them read per token; K/V {}\n"
+      "loaded in {:.2f} s, at most {:.1f} MB resident\n"
       "{}; {} threads read {:.1f} GB/s\n",
       context.model, context.weights, static_cast<double>(speed.weight_bytes) / 1e6,
-      context.kv_type, context.machine, context.threads, speed.read_bytes_per_second / 1e9);
+      context.kv_type, context.load_seconds, static_cast<double>(context.load_peak_bytes) / 1e6,
+      context.machine, context.threads, speed.read_bytes_per_second / 1e9);
   out += fmt::format("{:<8} {:<9} {:>8} {:>7} {:>10} {:>10} {:>9}{}\n", "test", "kv", "depth",
                      "tokens", "tok/s", "ms", "of read",
                      context.cells ? "   fastest    slowest  turns" : "");

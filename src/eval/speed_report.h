@@ -17,14 +17,16 @@ struct SpeedContext {
   std::string restorer = {};  // "trained", "random", "identity"; empty without one
   std::string weights = {};   // the element type of most of them: "q8_0"
   std::string kv_type = {};
+  double load_seconds = 0;     // from the command to a model that is ready
+  size_t load_peak_bytes = 0;  // resident until then: base/system.h
   int threads = 0;
   uint64_t seed = 0;
   bool cells = false;  // show every turn
 };
 
-// {"read_gb_s", "rows": [{"test", "kv", "depth", "tokens", "tok_s", "ms", "share_of_read"}], ...}:
-// "ms" is the median of one pass, "tok_s" its tokens over that time. With cells, each row has
-// "cells_ms", one number per turn.
+// {"read_gb_s", "load_s", "rows": [{"test", "kv", "depth", "tokens", "tok_s", "ms",
+// "share_of_read"}], ...}: "ms" is the median of one pass, "tok_s" its tokens over that time. With
+// cells, each row has "cells_ms", one number per turn.
 Json SpeedJson(const SpeedContext& context, const Speed& speed);
 
 // A heading and one line per row, the same fields (with cells, their list in quotes).

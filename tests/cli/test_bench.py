@@ -43,6 +43,7 @@ def all_policies(scratch):
     report, _ = bench(DEMO, "--depths", "0,200,1000", "--prefill-chunk", "64")
     check(report, ["full", "window", "restored"], [0, 200, 1000], chunk=64)
     assert report["restorer"] == "trained" and report["model"] == "demo" and report["threads"] == 2
+    assert report["load_s"] > 0 and report["load_peak_bytes"] > report["weight_bytes"]
     assert report["weights"] == "bf16" and report["kv_type"] == "bf16" and report["seed"] == 0
 
 
