@@ -34,12 +34,14 @@ bool HasVerb(const CLI::App& app, const std::string& name) {
                      [&](const CLI::App* verb) { return verb->get_name() == name; });
 }
 
-// The last part of a path, also of --flag=PATH.
-std::string BaseName(const std::string& word) {
+// The last part of an absolute path, also of --flag=PATH: where a file lies on one machine is of no
+// use elsewhere. What was typed relative to a place stays.
+std::string WithoutPlace(const std::string& word) {
   const size_t value = word.starts_with("--") ? word.find('=') + 1 : 0;
+  if (value >= word.size() || word[value] != '/') return word;
   const size_t last = word.find_last_not_of('/');
-  const size_t slash = last == std::string::npos ? last : word.rfind('/', last);
-  if (slash == std::string::npos || slash < value) return word;
+  if (last == std::string::npos || last < value) return word;
+  const size_t slash = word.rfind('/', last);
   return word.substr(0, value) + word.substr(slash + 1, last - slash);
 }
 
@@ -47,7 +49,7 @@ std::string BaseName(const std::string& word) {
 std::string AsTyped(int argc, char** argv) {
   std::string line;
   for (int i = 0; i < argc; ++i) {
-    const std::string word = BaseName(argv[i]);
+    const std::string word = WithoutPlace(argv[i]);
     const bool plain = !word.empty() && word.find_first_not_of(
                                             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                             "0123456789_-+=.,:/@%") == std::string::npos;
