@@ -122,7 +122,7 @@ SpeedContext ContextOf(const BenchFlags& flags, const Engine& engine) {
           .build = BuildId(),
           .restorer = flags.restorer_kind,
           .weights = NameOf(weights.layers[0].down.dtype()),
-          .kv_type = NameOf(session.kv_dtype.value_or(weights.dtype)),
+          .kv_type = NameOf(session.kv_type.value_or(KvTypeFor(weights.dtype))),
           .threads = engine.context().pool->threads(),
           .seed = flags.seed,
           .cells = flags.cells};

@@ -38,10 +38,11 @@ const CLI::Validator kUnsigned64(
 constexpr const char* kIdentity = "identity";
 
 // Its K/V are to be rounded as the session's own.
-RestorerFactory IdentityFactory(std::optional<DType> kv_dtype) {
-  return [kv_dtype](const Engine& engine, MemoryBudget* budget) {
+RestorerFactory IdentityFactory(std::optional<KvType> kv_type) {
+  return [kv_type](const Engine& engine, MemoryBudget* budget) {
     const Model& model = engine.model();
-    return IdentityRestorer::Create(&model, kv_dtype.value_or(model.weights.dtype), budget);
+    return IdentityRestorer::Create(&model, kv_type.value_or(KvTypeFor(model.weights.dtype)),
+                                    budget);
   };
 }
 
@@ -181,9 +182,10 @@ void KvFlags::RegisterSettings(CLI::App* app) {
          "(default: three times what one step may attend to, for 64 chunks at most)")
       ->type_name("SIZE");
   app->add_option("--kv-type", kv_type,
-                  "Element type of the cache: bf16, f16, f32, or auto: as the model's weights "
-                  "(bf16 for most)")
-      ->check(CLI::IsMember({"auto", "bf16", "f16", "f32"}))
+                  "What the cache stores keys and values as: bf16, f16, f32; affine8 or affine4, "
+                  "8 or 4 bits an element with scale and bias per 64; or auto: as the model's "
+                  "weights (bf16 for most)")
+      ->check(CLI::IsMember({"auto", "bf16", "f16", "f32", "affine8", "affine4"}))
       ->capture_default_str()
       ->type_name("TYPE");
   app->add_option("--sink", sink, "First positions that are never evicted")
@@ -245,11 +247,9 @@ SessionOptions KvFlags::ToOptions() const {
   options.kv.sink = sink;
   options.kv.window = window;
   options.prefill_block = prefill_chunk;
-  if (kv_type == "bf16") options.kv_dtype = DType::kBF16;
-  if (kv_type == "f16") options.kv_dtype = DType::kF16;
-  if (kv_type == "f32") options.kv_dtype = DType::kF32;
+  options.kv_type = KvTypeNamed(kv_type);  // "auto" names none
   if (kv == "restored" && restorer == kIdentity) {
-    options.restore.restorer = IdentityFactory(options.kv_dtype);
+    options.restore.restorer = IdentityFactory(options.kv_type);
   }
   return options;
 }

@@ -227,7 +227,7 @@ class Prove {
     const KvShape shape{.layers = model.config.num_layers,
                         .kv_heads = model.config.num_kv_heads,
                         .head_dim = model.config.head_dim,
-                        .dtype = options_.session.kv_dtype.value_or(model.weights.dtype)};
+                        .type = options_.session.kv_type.value_or(KvTypeFor(model.weights.dtype))};
     return RestoreBufferBytes(options_.session.restore, shape);
   }
 

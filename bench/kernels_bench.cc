@@ -266,81 +266,101 @@ BENCHMARK_CAPTURE(VerifyBench, q4_0, DType::kQ4_0)->Name("verify/q4_0")->Apply(V
 BENCHMARK_CAPTURE(VerifyBench, q4_k, DType::kQ4_K)->Name("verify/q4_k")->Apply(VerifyRows);
 BENCHMARK_CAPTURE(VerifyBench, q6_k, DType::kQ6_K)->Name("verify/q6_k")->Apply(VerifyRows);
 
-// K/V of one layer at some depth.
-class LayerKv {
+// K/V of all layers at some depth, in slabs of one chunk as a cache has them.
+class ModelKv {
  public:
-  LayerKv(int kv_heads, int head_dim, int64_t depth, DType dtype) {
-    const int64_t pages = (depth + kChunk) / kChunk;  // room for one more token
-    const size_t bytes = static_cast<size_t>(PageElements(kv_heads, head_dim)) * SizeOf(dtype);
-    const std::vector<float> rows = RandomFloats(int64_t{kChunk} * kv_heads * head_dim);
-    for (int64_t i = 0; i < pages; ++i) {
-      buffers_.push_back(g_budget.Allocate(MemoryTag::kKv, bytes, "page").value());
-      StoreKv({}, rows.data(), rows.data(), kChunk, kv_heads, head_dim, dtype,
-              buffers_.back().data(), 0);
-      pages_.push_back({i * kChunk, buffers_.back().data()});
+  ModelKv(const Geometry& g, int64_t depth, KvType type) : pages_(static_cast<size_t>(g.layers)) {
+    const int64_t chunks = (depth + kChunk) / kChunk;  // room for one more token
+    const size_t page = KvPageBytes(type, g.kv_heads, g.head_dim);
+    const std::vector<float> rows = RandomFloats(int64_t{kChunk} * g.kv_heads * g.head_dim);
+    for (int64_t i = 0; i < chunks; ++i) {
+      slabs_.push_back(
+          g_budget.Allocate(MemoryTag::kKv, pages_.size() * page, "K/V cache").value());
+      for (size_t layer = 0; layer < pages_.size(); ++layer) {
+        std::byte* const data = slabs_.back().data() + layer * page;
+        pages_[layer].push_back({i * kChunk, data});
+        if (i + layer > 0) {  // speed doesn't depend on the values
+          std::memcpy(data, pages_[0][0].data, page);
+          continue;
+        }
+        StoreKv({}, rows.data(), rows.data(), kChunk, g.kv_heads, g.head_dim, type, data, 0);
+      }
     }
   }
-  std::span<const KvPage> pages() const { return pages_; }
+  std::span<const KvPage> pages(size_t layer) const { return pages_[layer]; }
 
  private:
-  std::vector<Buffer> buffers_;
-  std::vector<KvPage> pages_;
+  std::vector<Buffer> slabs_;
+  std::vector<std::vector<KvPage>> pages_;  // (layers, chunks)
 };
 
-AttentionArgs ArgsFor(const LayerKv& kv, int heads, int kv_heads, int head_dim, int64_t depth,
-                      std::span<const int64_t> begin, DType dtype, const float* q, float* out) {
+AttentionArgs ArgsFor(const ModelKv& kv, size_t layer, const Geometry& g, int64_t depth,
+                      std::span<const int64_t> begin, KvType type, const float* q, float* out) {
   AttentionArgs args;
   args.q = q;
   args.out = out;
   args.rows = static_cast<int>(begin.size());
-  args.heads = heads;
-  args.kv_heads = kv_heads;
-  args.head_dim = head_dim;
-  args.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-  args.kv_dtype = dtype;
-  args.pages = kv.pages();
+  args.heads = g.heads;
+  args.kv_heads = g.kv_heads;
+  args.head_dim = g.head_dim;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(g.head_dim));
+  args.kv_type = type;
+  args.pages = kv.pages(layer);
   args.first_position = depth;
   args.window_begin = begin;
   return args;
 }
 
-void AttentionBench(benchmark::State& state) {
-  const int heads = static_cast<int>(state.range(0));
-  const int kv_heads = static_cast<int>(state.range(1));
-  const int head_dim = static_cast<int>(state.range(2));
-  const int64_t depth = state.range(3);
-  const int rows = static_cast<int>(state.range(4));
-  const DType dtype = state.range(5) == 0 ? DType::kBF16 : DType::kF16;
-  const LayerKv kv(kv_heads, head_dim, depth + rows, dtype);
-  const std::vector<float> q = RandomFloats(int64_t{rows} * heads * head_dim);
+// Attention of all layers, each over its own pages: more bytes than any cache holds.
+void AttentionBench(benchmark::State& state, const Geometry& g, KvType type) {
+  const int64_t depth = state.range(0);
+  const int rows = static_cast<int>(state.range(1));
+  const ModelKv kv(g, depth + rows, type);
+  const std::vector<float> q = RandomFloats(int64_t{rows} * g.heads * g.head_dim);
   std::vector<float> out(q.size());
   const std::vector<int64_t> begin(static_cast<size_t>(rows), 0);
-  const AttentionArgs args =
-      ArgsFor(kv, heads, kv_heads, head_dim, depth, begin, dtype, q.data(), out.data());
-  for (auto _ : state) Attention({Device::kCpu, g_pool}, args);
-  const double keys = static_cast<double>(depth) * kv_heads * head_dim;
-  Report(state, keys * 2 * 2, 4.0 * rows * depth * heads * head_dim);
+  const auto layers = static_cast<size_t>(g.layers);
+  BestTimes best(layers);
+  for (auto _ : state) {
+    for (size_t layer = 0; layer < layers; ++layer) {
+      best.Time(layer, [&] {
+        Attention({Device::kCpu, g_pool},
+                  ArgsFor(kv, layer, g, depth, begin, type, q.data(), out.data()));
+      });
+    }
+  }
+  const double seconds = best.Sum();
+  const double bytes = static_cast<double>(depth) / kChunk * g.layers *
+                       static_cast<double>(KvPageBytes(type, g.kv_heads, g.head_dim));
+  state.counters["best_ms"] = seconds * 1e3;
+  state.counters["bytes/s"] = bytes / seconds;
+  state.counters["madd/s"] =
+      2.0 * rows * static_cast<double>(depth) * g.layers * g.heads * g.head_dim / seconds;
+  state.counters["share_of_read"] = bytes / seconds / g_read_bandwidth;
 }
-BENCHMARK(AttentionBench)
-    ->Name("Attention")
-    ->ArgNames({"heads", "kv", "dim", "depth", "rows", "f16"})
-    ->ArgsProduct({{4}, {2}, {64}, {4096, 16384}, {1, 8, 64}, {0}})
-    ->ArgsProduct({{16}, {8}, {128}, {4096, 16384}, {1, 8, 64}, {0}})
-    ->Args({16, 8, 128, 16384, 1, 1})
-    ->UseRealTime();
+void AttentionShapes(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"depth", "rows"})->UseRealTime()->Unit(benchmark::kMillisecond);
+  bench->ArgsProduct({{4096, 16384}, {1, 8, 64}});
+}
+BENCHMARK_CAPTURE(AttentionBench, demo_bf16, kDemo, KvType::kBF16)->Apply(AttentionShapes);
+BENCHMARK_CAPTURE(AttentionBench, demo_affine4, kDemo, KvType::kAffine4)->Apply(AttentionShapes);
+BENCHMARK_CAPTURE(AttentionBench, bf16, kQwen06B, KvType::kBF16)->Apply(AttentionShapes);
+BENCHMARK_CAPTURE(AttentionBench, f16, kQwen06B, KvType::kF16)->Apply(AttentionShapes);
+BENCHMARK_CAPTURE(AttentionBench, affine8, kQwen06B, KvType::kAffine8)->Apply(AttentionShapes);
+BENCHMARK_CAPTURE(AttentionBench, affine4, kQwen06B, KvType::kAffine4)->Apply(AttentionShapes);
 
 // One token through all operators of a model, on one thread of control, as a forward pass does.
 class Decoder {
  public:
-  Decoder(const Geometry& g, int64_t depth, DType dtype) : g_(g), depth_(depth) {
+  Decoder(const Geometry& g, int64_t depth, DType dtype)
+      : g_(g), depth_(depth), kv_(g, depth, kKvType) {
     const int width = g.heads * g.head_dim;
     const int kv_width = g.kv_heads * g.head_dim;
     for (int i = 0; i < g.layers; ++i) {
       layers_.push_back({RandomMatrix(width + 2 * kv_width, g.hidden, dtype),
                          RandomMatrix(g.hidden, width, dtype),
                          RandomMatrix(2 * g.ffn, g.hidden, dtype),
-                         RandomMatrix(g.hidden, g.ffn, dtype),
-                         LayerKv(g.kv_heads, g.head_dim, depth, DType::kBF16)});
+                         RandomMatrix(g.hidden, g.ffn, dtype)});
     }
     head_ = RandomMatrix(g.vocabulary, g.hidden, dtype);
     norm_ = RandomFloats(std::max(g.hidden, g.head_dim));
@@ -354,7 +374,7 @@ class Decoder {
   }
 
   void Step(const OpContext& context) {
-    for (const LayerState& layer : layers_) StepLayer(context, layer);
+    for (size_t i = 0; i < layers_.size(); ++i) StepLayer(context, i);
     RmsNorm(context, x_.data(), norm_.data(), 1e-6f, 1, g_.hidden, y_.data());
     MatMul(context, y_.data(), 1, head_, logits_.data());
     for (float& value : x_) value = std::fmod(value, 1.0f);  // stays finite for ever
@@ -373,10 +393,10 @@ class Decoder {
  private:
   struct LayerState {
     PackedMatrix qkv, out, gate_up, down;
-    LayerKv kv;
   };
 
-  void StepLayer(const OpContext& context, const LayerState& layer) {
+  void StepLayer(const OpContext& context, size_t index) {
+    const LayerState& layer = layers_[index];
     float* const q = qkv_.data();
     float* const k = q + g_.heads * g_.head_dim;
     float* const v = k + g_.kv_heads * g_.head_dim;
@@ -384,11 +404,10 @@ class Decoder {
     MatMul(context, y_.data(), 1, layer.qkv, q);
     RmsNorm(context, q, norm_.data(), 1e-6f, g_.heads + g_.kv_heads, g_.head_dim, q);
     Rope(context, q, 1, g_.heads + g_.kv_heads, g_.head_dim, angles_.data(), angles_.data());
-    StoreKv(context, k, v, 1, g_.kv_heads, g_.head_dim, DType::kBF16, layer.kv.pages().back().data,
+    StoreKv(context, k, v, 1, g_.kv_heads, g_.head_dim, kKvType, kv_.pages(index).back().data,
             static_cast<int>(depth_ % kChunk));
     const int64_t begin = 0;
-    Attention(context, ArgsFor(layer.kv, g_.heads, g_.kv_heads, g_.head_dim, depth_, {&begin, 1},
-                               DType::kBF16, q, mixed_.data()));
+    Attention(context, ArgsFor(kv_, index, g_, depth_, {&begin, 1}, kKvType, q, mixed_.data()));
     MatMul(context, mixed_.data(), 1, layer.out, y_.data());
     AddInPlace(context, x_.data(), y_.data(), g_.hidden);
     RmsNorm(context, x_.data(), norm_.data(), 1e-6f, 1, g_.hidden, y_.data());
@@ -398,8 +417,11 @@ class Decoder {
     AddInPlace(context, x_.data(), y_.data(), g_.hidden);
   }
 
+  static constexpr KvType kKvType = KvType::kBF16;
+
   const Geometry g_;
   const int64_t depth_;
+  ModelKv kv_;
   std::vector<LayerState> layers_;
   PackedMatrix head_;
   std::vector<float> norm_, x_, y_, qkv_, mixed_, gate_up_, logits_, angles_;

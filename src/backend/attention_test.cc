@@ -22,7 +22,7 @@ struct Shape {
   int heads;
   int kv_heads;
   int head_dim;
-  DType dtype;
+  KvType type;
 };
 
 // K/V of a whole context in pages, made by StoreKv. Slots never written hold NaN.
@@ -32,13 +32,12 @@ class Context {
     const int64_t width = int64_t{shape.kv_heads} * shape.head_dim;
     k_ = RandomFloats(length * width, rng);
     v_ = RandomFloats(length * width, rng);
-    const size_t page_bytes =
-        static_cast<size_t>(PageElements(shape.kv_heads, shape.head_dim)) * SizeOf(shape.dtype);
+    const size_t page_bytes = KvPageBytes(shape.type, shape.kv_heads, shape.head_dim);
     for (int64_t begin = 0; begin < length; begin += kChunk) {
-      storage_.emplace_back(page_bytes, std::byte{0xff});  // NaN in every type
+      storage_.emplace_back(page_bytes, std::byte{0xff});  // NaN in every type, or its scales
       const int rows = static_cast<int>(std::min<int64_t>(kChunk, length - begin));
       StoreKv({Device::kRef, nullptr}, k_.data() + begin * width, v_.data() + begin * width, rows,
-              shape.kv_heads, shape.head_dim, shape.dtype, storage_.back().data(), 0);
+              shape.kv_heads, shape.head_dim, shape.type, storage_.back().data(), 0);
     }
   }
 
@@ -55,20 +54,17 @@ class Context {
   }
   // The stored (rounded) key or value.
   double Key(int64_t position, int kv_head, int d) const {
-    return Stored(k_, position, kv_head, d);
+    return LoadKey(shape_.type, Head(position, kv_head), shape_.head_dim, position % kChunk, d);
   }
   double Value(int64_t position, int kv_head, int d) const {
-    return Stored(v_, position, kv_head, d);
+    return LoadValue(shape_.type, Head(position, kv_head), shape_.head_dim, position % kChunk, d);
   }
   const Shape& shape() const { return shape_; }
 
  private:
-  double Stored(const std::vector<float>& from, int64_t position, int kv_head, int d) const {
-    const float value =
-        from[static_cast<size_t>((position * shape_.kv_heads + kv_head) * shape_.head_dim + d)];
-    uint32_t bits = 0;
-    numerics::Store(shape_.dtype, &bits, 0, value);
-    return numerics::Load(shape_.dtype, &bits, 0);
+  const void* Head(int64_t position, int kv_head) const {
+    return storage_[static_cast<size_t>(position / kChunk)].data() +
+           kv_head * KvHeadBytes(shape_.type, shape_.head_dim);
   }
 
   Shape shape_;
@@ -113,7 +109,7 @@ std::vector<float> Attend(const OpContext& context, const Context& kv, const Cas
   args.kv_heads = shape.kv_heads;
   args.head_dim = shape.head_dim;
   args.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
-  args.kv_dtype = shape.dtype;
+  args.kv_type = shape.type;
   args.pages = pages;
   args.first_position = c.first_position + row;
   args.sink = c.sink;
@@ -123,9 +119,11 @@ std::vector<float> Attend(const OpContext& context, const Context& kv, const Cas
 }
 
 const Shape kShapes[] = {
-    {2, 2, 16, DType::kF32},   {4, 2, 64, DType::kBF16}, {3, 1, 24, DType::kF16},
-    {4, 1, 128, DType::kBF16}, {1, 1, 8, DType::kBF16},  {3, 1, 80, DType::kF16},
-    {1, 1, 256, DType::kF32},
+    {2, 2, 16, KvType::kF32},     {4, 2, 64, KvType::kBF16},     {3, 1, 24, KvType::kF16},
+    {4, 1, 128, KvType::kBF16},   {1, 1, 8, KvType::kBF16},      {3, 1, 80, KvType::kF16},
+    {1, 1, 256, KvType::kF32},    {4, 2, 64, KvType::kAffine8},  {2, 1, 128, KvType::kAffine4},
+    {3, 1, 24, KvType::kAffine4}, {1, 1, 80, KvType::kAffine8},  {7, 1, 80, KvType::kAffine4},
+    {2, 2, 8, KvType::kAffine4},  {5, 1, 256, KvType::kAffine4},
 };
 
 TEST(Attention, ReferenceAgreesWithANaiveSoftmax) {
@@ -187,24 +185,25 @@ TEST(Attention, EqualsReferenceOnEveryTargetAndThreadCount) {
   }
 }
 
-// More groups than one wave of split attention holds.
+// More groups than one wave of split attention holds; tasks of one group and of several.
 TEST(Attention, LongDecodeEqualsReference) {
   std::mt19937 rng(3);
-  const Shape shape{2, 1, 16, DType::kBF16};
-  const Context kv(shape, 9000, &rng);
-  const Case c = MakeCase(shape, 8990, 2, 4, 0, &rng);
-  const std::vector<float> expected = Attend({Device::kRef, nullptr}, kv, c, 0, 2);
-  ForEachTarget([&](const char* target) {
-    for (ThreadPool* pool : AllPools()) {
-      const std::vector<float> out = Attend({Device::kCpu, pool}, kv, c, 0, 2);
-      ASSERT_TRUE(BitEqual(expected.data(), out.data(), out.size())) << target;
-    }
-  });
+  for (const Shape& shape : {Shape{2, 1, 16, KvType::kBF16}, {4, 4, 8, KvType::kAffine4}}) {
+    const Context kv(shape, 9000, &rng);
+    const Case c = MakeCase(shape, 8990, 2, 4, 0, &rng);
+    const std::vector<float> expected = Attend({Device::kRef, nullptr}, kv, c, 0, 2);
+    ForEachTarget([&](const char* target) {
+      for (ThreadPool* pool : AllPools()) {
+        const std::vector<float> out = Attend({Device::kCpu, pool}, kv, c, 0, 2);
+        ASSERT_TRUE(BitEqual(expected.data(), out.data(), out.size())) << target;
+      }
+    });
+  }
 }
 
 TEST(Attention, ARowDoesNotDependOnItsNeighbours) {
   std::mt19937 rng(4);
-  const Shape shape{4, 2, 16, DType::kBF16};
+  const Shape shape{4, 2, 16, KvType::kBF16};
   const Context kv(shape, 570, &rng);
   const int64_t width = int64_t{shape.heads} * shape.head_dim;
   for (const auto& [sink, window] : {std::pair{0, 0}, {4, 64}}) {
@@ -226,7 +225,7 @@ TEST(Attention, ARowDoesNotDependOnItsNeighbours) {
 // A window that still reaches back to position 0 is the full rule.
 TEST(Attention, WindowThatEvictsNothingEqualsFull) {
   std::mt19937 rng(5);
-  const Shape shape{4, 2, 64, DType::kF16};
+  const Shape shape{4, 2, 64, KvType::kF16};
   const Context kv(shape, 400, &rng);
   Case full = MakeCase(shape, 350, 50, 0, 0, &rng);
   Case window = full;
@@ -240,7 +239,7 @@ TEST(Attention, WindowThatEvictsNothingEqualsFull) {
 // What lies between sinks and window decides nothing, whether its pages are passed or not.
 TEST(Attention, UnseenPagesDecideNothing) {
   std::mt19937 rng(6);
-  const Shape shape{4, 2, 64, DType::kBF16};
+  const Shape shape{4, 2, 64, KvType::kBF16};
   const Context kv(shape, 2000, &rng);
   const Case c = MakeCase(shape, 1990, 1, 4, 64, &rng);
   Case evicted = c;
@@ -273,25 +272,27 @@ TEST(StoreKv, EqualsReferenceAndLeavesOtherSlotsAlone) {
     k[1] = INFINITY;
     v[0] = 1e-7f;  // subnormal in F16
     v[1] = 1e30f;
-    const size_t bytes =
-        static_cast<size_t>(PageElements(shape.kv_heads, shape.head_dim)) * SizeOf(shape.dtype);
+    const size_t bytes = KvPageBytes(shape.type, shape.kv_heads, shape.head_dim);
     for (const auto& range : {std::pair{0, 64}, {0, 1}, {63, 1}, {17, 30}}) {
       const int first = range.first;
       const int rows = range.second;
       std::vector<std::byte> expected(bytes, std::byte{0x5a});
       StoreKv({Device::kRef, nullptr}, k.data(), v.data(), rows, shape.kv_heads, shape.head_dim,
-              shape.dtype, expected.data(), first);
+              shape.type, expected.data(), first);
       for (int64_t slot = 0; slot < kChunk; ++slot) {
         const bool written = slot >= first && slot < first + rows;
-        uint32_t untouched = 0x5a5a5a5au;
-        const float value = numerics::Load(shape.dtype, expected.data(), 1 * kChunk + slot);
-        EXPECT_EQ(!written, value == numerics::Load(shape.dtype, &untouched, 0));
+        const std::vector<std::byte> untouched(bytes, std::byte{0x5a});
+        const auto at = static_cast<int>(slot);
+        EXPECT_EQ(!written, LoadKey(shape.type, expected.data(), shape.head_dim, at, 2) ==
+                                LoadKey(shape.type, untouched.data(), shape.head_dim, at, 2));
+        EXPECT_EQ(!written, LoadValue(shape.type, expected.data(), shape.head_dim, at, 2) ==
+                                LoadValue(shape.type, untouched.data(), shape.head_dim, at, 2));
       }
       ForEachTarget([&](const char* target) {
         for (ThreadPool* pool : AllPools()) {
           std::vector<std::byte> page(bytes, std::byte{0x5a});
           StoreKv({Device::kCpu, pool}, k.data(), v.data(), rows, shape.kv_heads, shape.head_dim,
-                  shape.dtype, page.data(), first);
+                  shape.type, page.data(), first);
           ASSERT_EQ(0, std::memcmp(expected.data(), page.data(), bytes)) << target;
         }
       });

@@ -136,6 +136,53 @@ inline float QuantizeBlock(const float* x, int n, int8_t* q) {
   return usable ? most / 127.0f : 0.0f;
 }
 
+// Scale and bias of a group of elements in an affine type (backend/kv_page.h), and what makes codes
+// of them.
+struct AffineGroup {
+  uint16_t scale;  // F16
+  uint16_t bias;   // F16
+  float offset;    // the bias in F32; 0 in a group that reads as NaN
+  float inverse;   // 1 / scale; 0 where every code is 0
+};
+
+// From a group's extremes; `finite`: it holds no NaN and no infinity.
+inline AffineGroup AffineOf(float min, float max, bool finite, int levels) {
+  constexpr uint16_t kInfinity = 0x7c00;
+  constexpr AffineGroup kNaN = {.scale = 0, .bias = 0x7e00, .offset = 0, .inverse = 0};
+  if (!finite) return kNaN;
+  AffineGroup out;
+  out.bias = ToF16(min + 0.0f);  // never -0: which of two zeros is the smaller nobody says
+  out.scale = ToF16((max - min) / static_cast<float>(levels));
+  if ((out.bias & 0x7fff) >= kInfinity || out.scale >= kInfinity) return kNaN;
+  out.offset = FromF16(out.bias);
+  out.inverse = out.scale == 0 ? 0.0f : 1.0f / FromF16(out.scale);
+  return out;
+}
+
+// The code of one element. REQUIRES: x is finite, or group.inverse is 0.
+inline uint8_t AffineCode(float x, const AffineGroup& group, int levels) {
+  if (group.inverse == 0) return 0;
+  const float top = static_cast<float>(levels);
+  float code = (x - group.offset) * group.inverse;
+  code = code < 0 ? 0 : code > top ? top : code;
+  return static_cast<uint8_t>((code + kRoundMagic) - kRoundMagic);
+}
+
+// Quantises n elements of one position and group.
+inline AffineGroup QuantizeAffine(const float* x, int n, int levels, uint8_t* codes) {
+  float min = x[0];
+  float max = x[0];
+  bool finite = true;
+  for (int i = 0; i < n; ++i) {
+    finite = finite && x[i] - x[i] == 0;
+    if (x[i] < min) min = x[i];
+    if (x[i] > max) max = x[i];
+  }
+  const AffineGroup group = AffineOf(min, max, finite, levels);
+  for (int i = 0; i < n; ++i) codes[i] = AffineCode(x[i], group, levels);
+  return group;
+}
+
 // The sum of kLanes partial sums: halves are added until one is left.
 inline float TreeSum(const float* lanes) {
   float sum[kLanes / 2];

@@ -42,11 +42,11 @@ void AddInPlace(const OpContext& context, float* x, const float* y, int64_t n) {
 }
 
 void StoreKv(const OpContext& context, const float* k, const float* v, int rows, int kv_heads,
-             int head_dim, DType kv_dtype, void* page, int first_slot) {
+             int head_dim, KvType kv_type, void* page, int first_slot) {
   assert(first_slot >= 0 && first_slot + rows <= kChunk);
   if (context.device == Device::kRef)
-    return ref::StoreKv(k, v, rows, kv_heads, head_dim, kv_dtype, page, first_slot);
-  cpu::StoreKv(context.pool, k, v, rows, kv_heads, head_dim, kv_dtype, page, first_slot);
+    return ref::StoreKv(k, v, rows, kv_heads, head_dim, kv_type, page, first_slot);
+  cpu::StoreKv(context.pool, k, v, rows, kv_heads, head_dim, kv_type, page, first_slot);
 }
 
 void Attention(const OpContext& context, const AttentionArgs& args) {

@@ -5,7 +5,8 @@
 // depends on the number of rows, on neighbours, on the thread count or on the vector width:
 //   * MatMul sums over k ascending, one fused multiply-add per step; with weights of a block
 //   format, one or two per block (see there);
-//   * Attention sums over the head dimension ascending per key, over keys ascending per chunk, over
+//   * Attention takes every element of K and V as F32, an affine one as fma(scale, q, bias), and
+//   sums over the head dimension ascending per key, over keys ascending per chunk, over
 //   chunks ascending
 //     per group of kChunksPerGroup, over groups ascending;
 //   * AttendVisits sums in the order of Attention, whatever the rounds its visits come in;
@@ -23,22 +24,20 @@
 #include <span>
 #include <vector>
 
+#include "backend/kv_page.h"
 #include "backend/packed_matrix.h"
 #include "base/tensor_view.h"
 #include "base/thread_pool.h"
 
 namespace kakeya {
 
-// Positions per K/V chunk: the unit of paging, of eviction and of one attention split.
-inline constexpr int kChunk = 64;
 // Chunks whose partial attention is summed before it joins the total (512 keys: one task in a long
 // decode).
 inline constexpr int kChunksPerGroup = 8;
 // Interleaved partial sums of a row reduction: lane l holds the elements l, l + kLanes, ...
 inline constexpr int kLanes = 16;
-// What attention is made for: query heads per KV head, and elements of a head.
+// What attention is made for: query heads per KV head (and kMaxHeadDim elements of a head).
 inline constexpr int kMaxGroup = 24;
-inline constexpr int kMaxHeadDim = 256;
 
 enum class Device {
   kRef,  // scalar truth, for tests
@@ -51,20 +50,13 @@ struct OpContext {
   ThreadPool* pool = nullptr;  // null: the calling thread alone
 };
 
-// One layer's keys and values of kChunk consecutive positions, the first a multiple of kChunk. Per
-// KV head, keys come first and are transposed, so that one vector load brings one dimension of
-// several keys:
-//   (kv_heads, 2, head_dim * kChunk): K as (head_dim, kChunk), then V as (kChunk, head_dim).
-// Slots that hold nothing visible may contain anything, NaN included: they never reach a result.
+// One layer's keys and values of kChunk consecutive positions, the first a multiple of kChunk, as
+// backend/kv_page.h lays them out. Slots that hold nothing visible may contain anything, NaN
+// included: they never reach a result.
 struct KvPage {
   int64_t first_position = 0;
   void* data = nullptr;
 };
-
-// Elements of one page.
-inline int64_t PageElements(int kv_heads, int head_dim) {
-  return int64_t{2} * kv_heads * head_dim * kChunk;
-}
 
 struct AttentionArgs {
   const float* q = nullptr;  // (rows, heads, head_dim), after norm and rotation
@@ -74,7 +66,7 @@ struct AttentionArgs {
   int kv_heads = 0;
   int head_dim = 0;  // a multiple of 8, at most kMaxHeadDim
   float scale = 1;   // multiplies every score
-  DType kv_dtype = DType::kBF16;
+  KvType kv_type = KvType::kBF16;
   // Pages in ascending order of first_position; every position that a row sees lies in one of them.
   std::span<const KvPage> pages;
   // Row r stands at position first_position + r and sees the positions [0, sink) and
@@ -88,7 +80,7 @@ struct AttentionArgs {
 // One KV head's page of one chunk, and the rows that attend to it.
 struct PageVisit {
   int64_t first_position = 0;  // of the chunk
-  const void* data = nullptr;  // K (head_dim, kChunk), then V (kChunk, head_dim)
+  const void* data = nullptr;  // this head of a page (backend/kv_page.h)
   uint64_t rows = 0;           // bit r: row r attends to it, up to its own position
   bool sink_only = false;      // of its positions, only those below `sink` are visible
   bool far = false;            // its keys are rotated by their slot; queries come from q_far
@@ -103,7 +95,7 @@ struct VisitArgs {
   int kv_heads = 0;
   int head_dim = 0;
   float scale = 1;
-  DType kv_dtype = DType::kBF16;
+  KvType kv_type = KvType::kBF16;
   int64_t first_position = 0;  // of row 0
   int64_t sink = 0;
 };
@@ -148,11 +140,11 @@ void SwiGlu(const OpContext& context, const float* gate, const float* up, int64_
 // x (n) += y (n).
 void AddInPlace(const OpContext& context, float* x, const float* y, int64_t n);
 
-// Writes rows of keys and values (rows, kv_heads, head_dim), rounded to nearest even in kv_dtype,
-// into the slots [first_slot, first_slot + rows) of one page. REQUIRES: first_slot + rows <=
-// kChunk.
+// Writes rows of keys and values (rows, kv_heads, head_dim), rounded to nearest even or quantised
+// as backend/kv_page.h says, into the slots [first_slot, first_slot + rows) of one page. REQUIRES:
+// first_slot + rows <= kChunk.
 void StoreKv(const OpContext& context, const float* k, const float* v, int rows, int kv_heads,
-             int head_dim, DType kv_dtype, void* page, int first_slot);
+             int head_dim, KvType kv_type, void* page, int first_slot);
 
 // Softmax attention of args.rows queries over the visible positions, as described above.
 void Attention(const OpContext& context, const AttentionArgs& args);

@@ -15,7 +15,6 @@ using test::AllPools;
 using test::BitEqual;
 using test::ForEachTarget;
 using test::RandomFloats;
-using test::ToStored;
 
 constexpr int kChunks = 9;
 
@@ -23,10 +22,19 @@ struct Shape {
   int heads;
   int kv_heads;
   int head_dim;
-  DType dtype;
+  KvType type;
 };
-const Shape kShapes[] = {
-    {4, 2, 64, DType::kBF16}, {3, 1, 24, DType::kF16}, {2, 2, 16, DType::kF32}};
+const Shape kShapes[] = {{4, 2, 64, KvType::kBF16},     {3, 1, 24, KvType::kF16},
+                         {2, 2, 16, KvType::kF32},      {4, 2, 64, KvType::kAffine8},
+                         {2, 1, 128, KvType::kAffine4}, {3, 1, 24, KvType::kAffine4}};
+
+std::vector<std::byte> RandomPage(const Shape& shape, int kv_heads, std::mt19937* rng) {
+  std::vector<std::byte> page(KvPageBytes(shape.type, kv_heads, shape.head_dim));
+  const int64_t n = int64_t{kChunk} * kv_heads * shape.head_dim;
+  StoreKv({Device::kRef, nullptr}, RandomFloats(n, rng).data(), RandomFloats(n, rng).data(), kChunk,
+          kv_heads, shape.head_dim, shape.type, page.data(), 0);
+  return page;
+}
 
 // Random pages of every KV head and chunk, queries, and who visits what.
 struct Case {
@@ -36,8 +44,7 @@ struct Case {
   int64_t sink;
   std::vector<float> q = {};
   std::vector<float> q_far = {};
-  std::vector<std::vector<float>> values = {};     // of page (kv_head, chunk), as stored
-  std::vector<std::vector<std::byte>> pages = {};  // the same in the stored type
+  std::vector<std::vector<std::byte>> pages = {};  // of (kv_head, chunk)
   std::vector<std::vector<PageVisit>> visits = {};
 
   size_t PageIndex(int kv_head, int64_t chunk) const { return kv_head * kChunks + chunk; }
@@ -50,7 +57,7 @@ struct Case {
             .kv_heads = shape.kv_heads,
             .head_dim = shape.head_dim,
             .scale = 0.3f,
-            .kv_dtype = shape.dtype,
+            .kv_type = shape.type,
             .first_position = first_position + row,
             .sink = sink};
   }
@@ -66,12 +73,7 @@ Case MakeCase(const Shape& shape, int rows, std::mt19937* rng) {
   const uint64_t all = rows == 64 ? ~uint64_t{0} : (uint64_t{1} << rows) - 1;
   for (int head = 0; head < shape.kv_heads; ++head) {
     for (int64_t chunk = 0; chunk < kChunks; ++chunk) {
-      std::vector<float> values = RandomFloats(PageElements(1, shape.head_dim), rng);
-      c.pages.push_back(ToStored(shape.dtype, values));
-      for (size_t i = 0; i < values.size(); ++i) {
-        values[i] = numerics::Load(shape.dtype, c.pages.back().data(), static_cast<int64_t>(i));
-      }
-      c.values.push_back(std::move(values));
+      c.pages.push_back(RandomPage(shape, 1, rng));
     }
     // Chunk 0 as sinks for some rows, whole and far for others; then random subsets; the rows' own
     // chunk last.
@@ -122,18 +124,17 @@ TEST(Visits, VisitingEveryChunkGivesTheBitsOfAttention) {
   constexpr int kRows = 6;
   constexpr int kManyChunks = 2 * kChunksPerGroup + 3;
   for (const Shape& shape : kShapes) {
-    const int64_t head_elements = PageElements(1, shape.head_dim);
+    const size_t head_bytes = KvHeadBytes(shape.type, shape.head_dim);
     std::vector<std::vector<std::byte>> stored;
     std::vector<KvPage> pages;
     std::vector<std::vector<PageVisit>> visits(shape.kv_heads);
     for (int64_t chunk = 0; chunk < kManyChunks; ++chunk) {
-      stored.push_back(ToStored(shape.dtype, RandomFloats(shape.kv_heads * head_elements, &rng)));
+      stored.push_back(RandomPage(shape, shape.kv_heads, &rng));
       pages.push_back({chunk * kChunk, stored.back().data()});
       for (int head = 0; head < shape.kv_heads; ++head) {
-        visits[head].push_back(
-            {.first_position = chunk * kChunk,
-             .data = stored.back().data() + head * head_elements * SizeOf(shape.dtype),
-             .rows = (uint64_t{1} << kRows) - 1});
+        visits[head].push_back({.first_position = chunk * kChunk,
+                                .data = stored.back().data() + head * head_bytes,
+                                .rows = (uint64_t{1} << kRows) - 1});
       }
     }
     const int64_t n = int64_t{kRows} * shape.heads * shape.head_dim;
@@ -150,7 +151,7 @@ TEST(Visits, VisitingEveryChunkGivesTheBitsOfAttention) {
                           .kv_heads = shape.kv_heads,
                           .head_dim = shape.head_dim,
                           .scale = 0.3f,
-                          .kv_dtype = shape.dtype,
+                          .kv_type = shape.type,
                           .pages = pages,
                           .first_position = first_position,
                           .window_begin = everything});
@@ -160,7 +161,7 @@ TEST(Visits, VisitingEveryChunkGivesTheBitsOfAttention) {
                            .kv_heads = shape.kv_heads,
                            .head_dim = shape.head_dim,
                            .scale = 0.3f,
-                           .kv_dtype = shape.dtype,
+                           .kv_type = shape.type,
                            .first_position = first_position};
       for (const size_t round : {size_t{1}, size_t{5}, size_t{8}, size_t{100}}) {
         std::vector<float> state(int64_t{kRows} * shape.heads *
@@ -194,24 +195,26 @@ TEST(Visits, ReferenceAgreesWithANaiveSoftmax) {
       double total = 0;
       for (const PageVisit& visit : c.visits[kv_head]) {
         if ((visit.rows >> row & 1) == 0) continue;
-        const std::vector<float>& page =
-            c.values[c.PageIndex(kv_head, visit.first_position / kChunk)];
+        const void* const page =
+            c.pages[c.PageIndex(kv_head, visit.first_position / kChunk)].data();
         const float* q = (visit.far ? c.q_far : c.q).data() + int64_t{query} * shape.head_dim;
         for (int slot = 0; slot < kChunk; ++slot) {
           const int64_t position = visit.first_position + slot;
           if (position > c.first_position + row) continue;
           if (visit.sink_only && position >= c.sink) continue;
           double score = 0;
-          for (int d = 0; d < shape.head_dim; ++d) score += q[d] * page[d * kChunk + slot];
+          for (int d = 0; d < shape.head_dim; ++d) {
+            score += q[d] * LoadKey(shape.type, page, shape.head_dim, slot, d);
+          }
           const double weight = std::exp(score * 0.3);
           total += weight;
           for (int d = 0; d < shape.head_dim; ++d) {
-            sums[d] += weight * page[(kChunk + slot) * shape.head_dim + d];
+            sums[d] += weight * LoadValue(shape.type, page, shape.head_dim, slot, d);
           }
         }
       }
       for (int d = 0; d < shape.head_dim; ++d) {
-        ASSERT_NEAR(sums[d] / total, out[query * shape.head_dim + d], 3e-6);
+        ASSERT_NEAR(sums[d] / total, out[query * shape.head_dim + d], 1e-5);
       }
     }
   }

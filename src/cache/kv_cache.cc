@@ -50,13 +50,13 @@ Result<KvCache> KvCache::Create(const KvShape& shape, const KvPolicy& policy,
 }
 
 size_t KvCache::PageBytes() const {
-  return static_cast<size_t>(PageElements(shape_.kv_heads, shape_.head_dim)) * SizeOf(shape_.dtype);
+  return KvPageBytes(shape_.type, shape_.kv_heads, shape_.head_dim);
 }
 
 Result<Buffer> KvCache::NewSlab() const {
   KAKEYA_ASSIGN_OR_RETURN(Buffer slab, budget_->Allocate(MemoryTag::kKv, SlabBytes(), "K/V cache"));
-  // All ones is NaN in every element type: a mask that lets an unwritten slot through then shows in
-  // the output.
+  // All ones is NaN in every type, or makes NaN as an affine scale: a mask that lets an unwritten
+  // slot through then shows in the output.
   std::fill_n(slab.data(), slab.size(), std::byte{0xff});
   return slab;
 }
@@ -105,7 +105,7 @@ void KvCache::Write(const OpContext& context, int layer, int64_t first_position,
     const int n = std::min(rows - row, kChunk - slot);  // up to the end of this chunk
     const auto store = [&](const Buffer& slab, int count) {
       StoreKv(context, k + row * row_elements, v + row * row_elements, count, shape_.kv_heads,
-              shape_.head_dim, shape_.dtype, Page(slab, layer), slot);
+              shape_.head_dim, shape_.type, Page(slab, layer), slot);
     };
     const int64_t chunk = ChunkOf(position);
     store(SlabOf(chunk), n);

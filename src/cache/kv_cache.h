@@ -36,7 +36,7 @@ struct KvShape {
   int layers = 0;
   int kv_heads = 0;
   int head_dim = 0;
-  DType dtype = DType::kBF16;
+  KvType type = KvType::kBF16;
 };
 
 // Whether a policy can work at all. Errors: InvalidArgument, naming the number that is wrong.

@@ -9,11 +9,15 @@
 namespace kakeya {
 namespace {
 
-constexpr KvShape kShape{.layers = 2, .kv_heads = 2, .head_dim = 8, .dtype = DType::kF32};
+constexpr KvShape kShape{.layers = 2, .kv_heads = 2, .head_dim = 8, .type = KvType::kF32};
 constexpr int kRow = kShape.kv_heads * kShape.head_dim;
 
 KvPolicy Window(int64_t sink, int64_t window) {
   return {.kind = KvPolicy::Kind::kWindow, .sink = sink, .window = window};
+}
+
+const void* HeadOf(const KvPage& page, KvType type, int head) {
+  return static_cast<const std::byte*>(page.data) + head * KvHeadBytes(type, kShape.head_dim);
 }
 
 // A plain cache that keeps everything: what each position was written with when it was committed.
@@ -72,18 +76,20 @@ class Reference {
 
   void CheckPosition(std::span<const KvPage> pages, const std::vector<float>& row, int layer,
                      int64_t position) {
+    const KvType type = cache_->shape().type;
+    // The coarsest type has steps of 2 / 15; values lie less than a layer's number apart from it.
+    const float tolerance = type == KvType::kF32 ? 0.0f : 0.08f;
     for (const KvPage& page : pages) {
       if (page.first_position != position / kChunk * kChunk) continue;
-      const int64_t slot = position % kChunk;
-      const float* data = static_cast<const float*>(page.data);
-      for (int h = 0; h < kShape.kv_heads; ++h) {
-        const float* k = data + int64_t{2} * h * kShape.head_dim * kChunk;
-        const float* v = k + kShape.head_dim * kChunk;
-        for (int d = 0; d < kShape.head_dim; ++d) {
-          const int i = h * kShape.head_dim + d;
-          ASSERT_EQ(k[d * kChunk + slot], Expected(row, layer, i)) << "position " << position;
-          ASSERT_EQ(v[slot * kShape.head_dim + d], Expected(row, layer, kRow + i));
-        }
+      const auto slot = static_cast<int>(position % kChunk);
+      for (int i = 0; i < kRow; ++i) {
+        const void* const head = HeadOf(page, type, i / kShape.head_dim);
+        const int d = i % kShape.head_dim;
+        ASSERT_NEAR(LoadKey(type, head, kShape.head_dim, slot, d), Expected(row, layer, i),
+                    tolerance)
+            << "position " << position;
+        ASSERT_NEAR(LoadValue(type, head, kShape.head_dim, slot, d), Expected(row, layer, kRow + i),
+                    tolerance);
       }
       return;
     }
@@ -194,7 +200,7 @@ TEST(KvCacheTest, FullGrowsByOneSlabPerChunk) {
   Result<KvCache> cache = KvCache::Create(kShape, KvPolicy{}, &budget);
   ASSERT_TRUE(cache.ok());
   EXPECT_EQ(cache->resident_bytes(), 0u);
-  const size_t slab = kShape.layers * PageElements(kShape.kv_heads, kShape.head_dim) * 4;
+  const size_t slab = kShape.layers * KvPageBytes(kShape.type, kShape.kv_heads, kShape.head_dim);
   Reference reference(&*cache);
   std::mt19937 random(1);
   reference.Step(64, 64, &random);
@@ -204,7 +210,7 @@ TEST(KvCacheTest, FullGrowsByOneSlabPerChunk) {
 }
 
 TEST(KvCacheTest, StageBeyondTheBudgetChangesNothing) {
-  const size_t slab = kShape.layers * PageElements(kShape.kv_heads, kShape.head_dim) * 4;
+  const size_t slab = kShape.layers * KvPageBytes(kShape.type, kShape.kv_heads, kShape.head_dim);
   MemoryBudget budget(2 * slab);
   Result<KvCache> cache = KvCache::Create(kShape, KvPolicy{}, &budget);
   ASSERT_TRUE(cache.ok());
@@ -217,36 +223,44 @@ TEST(KvCacheTest, StageBeyondTheBudgetChangesNothing) {
   reference.Step(64, 64, &random);  // what fits still works
 }
 
-TEST(KvCacheTest, RejectedDraftLeavesCommittedBytesUntouched) {
-  MemoryBudget budget;
-  Result<KvCache> cache = KvCache::Create(kShape, Window(4, 64), &budget);
-  ASSERT_TRUE(cache.ok());
-  Reference reference(&*cache);
-  std::mt19937 random(3);
-  reference.Step(333, 333, &random);
-  // All that the next query may see, byte for byte.
-  const auto snapshot = [&] {
-    std::vector<float> out;
-    const int64_t begin = WindowBegin(cache->policy(), cache->size());
-    for (int layer = 0; layer < kShape.layers; ++layer) {
-      for (const KvPage& page : cache->View(layer, cache->size(), 1)) {
-        const float* data = static_cast<const float*>(page.data);
-        for (int64_t i = 0; i < PageElements(kShape.kv_heads, kShape.head_dim); ++i) {
-          const int64_t half = i / (kShape.head_dim * kChunk) % 2;
-          const int64_t in_half = i % (kShape.head_dim * kChunk);
-          const int64_t slot = half == 0 ? in_half % kChunk : in_half / kShape.head_dim;
-          const int64_t position = page.first_position + slot;
-          const bool visible = position < 4 || position >= begin;
-          if (visible && position < cache->size()) out.push_back(data[i]);
+// All that the next query may see, as bits.
+std::vector<float> Visible(KvCache* cache) {
+  std::vector<float> out;
+  const KvType type = cache->shape().type;
+  const int64_t begin = WindowBegin(cache->policy(), cache->size());
+  for (int layer = 0; layer < kShape.layers; ++layer) {
+    for (const KvPage& page : cache->View(layer, cache->size(), 1)) {
+      for (int slot = 0; slot < kChunk; ++slot) {
+        const int64_t position = page.first_position + slot;
+        const bool visible = position < cache->policy().sink || position >= begin;
+        if (!visible || position >= cache->size()) continue;
+        for (int i = 0; i < kRow; ++i) {
+          const void* const head = HeadOf(page, type, i / kShape.head_dim);
+          const int d = i % kShape.head_dim;
+          out.push_back(LoadKey(type, head, kShape.head_dim, slot, d));
+          out.push_back(LoadValue(type, head, kShape.head_dim, slot, d));
         }
       }
     }
-    return out;
-  };
-  const std::vector<float> before = snapshot();
-  for (int n : {1, 2, 17, 63, 64}) {
-    reference.Step(n, 0, &random);
-    EXPECT_EQ(snapshot(), before) << "after a rejected block of " << n;
+  }
+  return out;
+}
+
+TEST(KvCacheTest, RejectedDraftLeavesCommittedBitsUntouchedInEveryType) {
+  for (const KvType type : kKvTypes) {
+    MemoryBudget budget;
+    KvShape shape = kShape;
+    shape.type = type;
+    KvCache cache = KvCache::Create(shape, Window(4, 64), &budget).value();
+    Reference reference(&cache);
+    std::mt19937 random(3);
+    reference.Step(333, 333, &random);
+    const std::vector<float> before = Visible(&cache);
+    for (int n : {1, 2, 17, 63, 64}) {
+      reference.Step(n, 0, &random);
+      EXPECT_EQ(Visible(&cache), before) << NameOf(type) << " after a rejected block of " << n;
+    }
+    EXPECT_EQ(budget.used(MemoryTag::kKv), cache.resident_bytes());
   }
 }
 

@@ -9,7 +9,7 @@
 namespace kakeya {
 namespace {
 
-constexpr KvShape kShape{.layers = 2, .kv_heads = 2, .head_dim = 8, .dtype = DType::kF32};
+constexpr KvShape kShape{.layers = 2, .kv_heads = 2, .head_dim = 8, .type = KvType::kF32};
 
 KvCache Filled(const KvPolicy& policy, const std::vector<int64_t>& pieces, uint64_t seed,
                MemoryBudget* budget) {

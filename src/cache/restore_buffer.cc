@@ -6,7 +6,7 @@
 namespace kakeya {
 
 size_t RestoreBuffer::PageBytes(const KvShape& shape) {
-  return static_cast<size_t>(PageElements(1, shape.head_dim)) * SizeOf(shape.dtype);
+  return KvHeadBytes(shape.type, shape.head_dim);
 }
 
 RestoreBuffer::RestoreBuffer(size_t page_bytes, int64_t entries, Buffer pages)
@@ -26,7 +26,8 @@ Result<RestoreBuffer> RestoreBuffer::Create(const KvShape& shape, size_t bytes,
   KAKEYA_ASSIGN_OR_RETURN(
       Buffer pages,
       budget->Allocate(MemoryTag::kKv, static_cast<size_t>(entries) * page, "restore buffer"));
-  // NaN in every element type: a page that is read before it is filled shows in the output.
+  // NaN in every type, as in the cache: a page that is read before it is filled shows in the
+  // output.
   std::fill_n(pages.data(), pages.size(), std::byte{0xff});
   return RestoreBuffer(page, entries, std::move(pages));
 }

@@ -9,7 +9,7 @@
 namespace kakeya {
 namespace {
 
-constexpr KvShape kShape{.layers = 3, .kv_heads = 2, .head_dim = 8, .dtype = DType::kBF16};
+constexpr KvShape kShape{.layers = 3, .kv_heads = 2, .head_dim = 8, .type = KvType::kBF16};
 
 PageKey Key(int64_t chunk) { return {.layer = 1, .kv_head = 0, .chunk = chunk}; }
 

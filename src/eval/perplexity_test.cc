@@ -40,7 +40,7 @@ class PerplexityTest : public testing::Test {
   PerplexityOptions Options(int64_t context, std::vector<KvPolicy> policies) const {
     PerplexityOptions options{.context = context, .sessions = {}};
     for (const KvPolicy& policy : policies) {
-      options.sessions.push_back({.kv = policy, .kv_dtype = DType::kF32});
+      options.sessions.push_back({.kv = policy, .kv_type = KvType::kF32});
     }
     return options;
   }

@@ -30,7 +30,7 @@ TEST(RecallCouponTest, FindsMoreSlotsThanThePolicyHas) {
 
 TEST(RecallCouponTest, AsksEveryLayerOfACache) {
   MemoryBudget budget;
-  const KvShape shape{.layers = 3, .kv_heads = 1, .head_dim = 8, .dtype = DType::kF32};
+  const KvShape shape{.layers = 3, .kv_heads = 1, .head_dim = 8, .type = KvType::kF32};
   Result<KvCache> cache = KvCache::Create(shape, kBounded, &budget);
   ASSERT_TRUE(cache.ok());
   EXPECT_TRUE(CouponLayers(&*cache).empty());

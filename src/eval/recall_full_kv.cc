@@ -10,7 +10,7 @@ FullKvBytes Allocated(Engine* engine, const SessionOptions& options, int64_t len
   const KvShape shape{.layers = config.num_layers,
                       .kv_heads = config.num_kv_heads,
                       .head_dim = config.head_dim,
-                      .dtype = options.kv_dtype.value_or(engine->model().weights.dtype)};
+                      .type = options.kv_type.value_or(KvTypeFor(engine->model().weights.dtype))};
   // Half of what is left: a figure for a plot must not drive the machine into swapping.
   MemoryBudget budget(engine->budget().available() / 2, &engine->budget());
   Result<KvCache> cache = KvCache::Create(shape, KvPolicy{}, &budget);

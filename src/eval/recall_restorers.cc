@@ -28,9 +28,9 @@ Result<RecallRestorers> RestorersOf(Engine* engine, const SessionOptions& option
                             const Engine& owner, MemoryBudget* budget) {
     return LearnedRestorer::Create(&owner.model(), model.get(), budget);
   };
-  const DType dtype = options.kv_dtype.value_or(engine->model().weights.dtype);
-  restorers.self = [trained, dtype](const Engine& owner, MemoryBudget* budget) {
-    return SelfRestorer::Create(&owner.model(), trained, dtype, budget);
+  const KvType type = options.kv_type.value_or(KvTypeFor(engine->model().weights.dtype));
+  restorers.self = [trained, type](const Engine& owner, MemoryBudget* budget) {
+    return SelfRestorer::Create(&owner.model(), trained, type, budget);
   };
   return restorers;
 }

@@ -145,10 +145,9 @@ class SpeedRun {
     uint64_t needed = 0;
     for (const SessionOptions& session : options_.sessions) {
       if (session.kv.bounded()) continue;
-      const DType dtype = session.kv_dtype.value_or(engine_->model().weights.dtype);
-      const uint64_t slab =
-          static_cast<uint64_t>(config.num_layers) * SizeOf(dtype) *
-          static_cast<uint64_t>(PageElements(config.num_kv_heads, config.head_dim));
+      const KvType type = session.kv_type.value_or(KvTypeFor(engine_->model().weights.dtype));
+      const uint64_t slab = static_cast<uint64_t>(config.num_layers) *
+                            KvPageBytes(type, config.num_kv_heads, config.head_dim);
       for (const int64_t depth : options_.depths) {
         const auto slabs = static_cast<uint64_t>(ChunkOf(depth + session.prefill_block) + 1);
         const auto bytes = CheckedMul(slab, slabs);

@@ -5,7 +5,6 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
 #include "model/rope.h"
 #include "model/visit_plan.h"
@@ -34,11 +33,11 @@ bool AllFinite(const float* values, int64_t n) {
 class Rounds {
  public:
   Rounds(const OpContext& context, int layer, int head_dim, const PlanArgs& args,
-         const std::vector<std::vector<ChunkVisit>>& chosen, DType dtype, Restoration* restoration)
+         const std::vector<std::vector<ChunkVisit>>& chosen, KvType type, Restoration* restoration)
       : context_(context),
         layer_(layer),
         head_dim_(head_dim),
-        dtype_(dtype),
+        type_(type),
         args_(args),
         restoration_(*restoration),
         done_(chosen.size()) {
@@ -125,7 +124,7 @@ class Rounds {
     if (*fresh.page.failed) return;
     const OpContext here{.device = context_.device, .pool = nullptr};
     Rope(here, k.data(), kChunk, 1, head_dim_, fresh.rope.cos, fresh.rope.sin);
-    StoreKv(here, k.data(), v.data(), kChunk, 1, head_dim_, dtype_, fresh.page.data, 0);
+    StoreKv(here, k.data(), v.data(), kChunk, 1, head_dim_, type_, fresh.page.data, 0);
     CopySinks(fresh);
   }
 
@@ -133,15 +132,8 @@ class Rounds {
   void CopySinks(const FreshPage& fresh) const {
     const int64_t sinks = std::min<int64_t>(kChunk, args_.policy.sink - fresh.key.chunk * kChunk);
     if (sinks <= 0) return;
-    const size_t element = SizeOf(dtype_);
-    const auto* from = static_cast<const std::byte*>(Exact(fresh.key.chunk, fresh.key.kv_head));
-    auto* to = static_cast<std::byte*>(fresh.page.data);
-    for (int d = 0; d < head_dim_; ++d) {
-      const size_t row = static_cast<size_t>(d) * kChunk * element;
-      std::memcpy(to + row, from + row, static_cast<size_t>(sinks) * element);
-    }
-    const size_t values = static_cast<size_t>(head_dim_) * kChunk * element;
-    std::memcpy(to + values, from + values, static_cast<size_t>(sinks * head_dim_) * element);
+    CopySlots(type_, head_dim_, Exact(fresh.key.chunk, fresh.key.kv_head), static_cast<int>(sinks),
+              fresh.page.data);
   }
 
   // The cache's own page of a chunk that holds sinks.
@@ -169,7 +161,7 @@ class Rounds {
   const OpContext& context_;
   const int layer_;
   const int head_dim_;
-  const DType dtype_;
+  const KvType type_;
   const PlanArgs& args_;
   Restoration& restoration_;
   std::vector<std::vector<PlannedVisit>> plans_;  // per KV head
@@ -246,7 +238,7 @@ Status AttendRestored(const OpContext& context, const ModelConfig& config, int l
   KAKEYA_ASSIGN_OR_RETURN(
       const std::vector<std::vector<ChunkVisit>> chosen,
       Choose(context, layer, plan, queries.plain, config.num_kv_heads, restoration));
-  Rounds rounds(context, layer, config.head_dim, plan, chosen, cache->shape().dtype, restoration);
+  Rounds rounds(context, layer, config.head_dim, plan, chosen, cache->shape().type, restoration);
   if (rounds.AnyFar()) RotateFar(context, config, rows, queries, *restoration);
   const VisitArgs args{.q = queries.rotated,
                        .q_far = queries.far,
@@ -255,7 +247,7 @@ Status AttendRestored(const OpContext& context, const ModelConfig& config, int l
                        .kv_heads = config.num_kv_heads,
                        .head_dim = config.head_dim,
                        .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
-                       .kv_dtype = cache->shape().dtype,
+                       .kv_type = cache->shape().type,
                        .first_position = first_position,
                        .sink = cache->policy().sink};
   BeginVisits(args, queries.state);

@@ -31,7 +31,7 @@ void TokenFeatures(const RestorerModel& model, int32_t id, float* x) {
 Result<Encoder::Slot> Encoder::NewSlot(MemoryBudget* budget) const {
   const RestorerConfig& config = model_->config;
   const RestorerConfig::Proposer& p = config.proposer;
-  const int64_t page = PageElements(p.heads, p.head_dim) / kChunk;
+  const int64_t row = int64_t{2} * p.heads * p.head_dim;
   const int outputs = std::max(config.code_dim, config.summary.dim);
   Slot slot;
   const int64_t followers = int64_t{config.recurrence.next} * config.token_dim;
@@ -47,8 +47,8 @@ Result<Encoder::Slot> Encoder::NewSlot(MemoryBudget* budget) const {
                                                {&slot.up, p.ffn},
                                                {&slot.logits, config.summary.pool_heads},
                                                {&slot.outputs, outputs},
-                                               {&slot.own, page},
-                                               {&slot.predecessor, page}};
+                                               {&slot.own, row},
+                                               {&slot.predecessor, row}};
   for (const auto& [buffer, floats] : parts) {
     if (floats == 0) continue;
     KAKEYA_ASSIGN_OR_RETURN(
@@ -63,7 +63,7 @@ Result<Encoder> Encoder::Create(const Model* verifier, const RestorerModel* mode
                                 MemoryBudget* budget) {
   Encoder out(verifier, model);
   const RestorerConfig::Proposer& p = model->config.proposer;
-  const size_t page_bytes = static_cast<size_t>(PageElements(p.heads, p.head_dim)) * sizeof(float);
+  const size_t page_bytes = KvPageBytes(KvType::kF32, p.heads, p.head_dim);
   for (int layer = 0; layer < p.layers; ++layer) {
     KAKEYA_ASSIGN_OR_RETURN(Buffer page,
                             budget->Allocate(MemoryTag::kKv, page_bytes, "proposer's K/V"));
@@ -132,9 +132,9 @@ void Encoder::Project(const OpContext& context, const ProposerLayer& layer, Slot
   float* const turned = slot->turned.as<float>();
   std::copy_n(k, int64_t{kChunk} * p.attention_size(), turned);
   Rope(context, turned, kChunk, heads, dim, cos, sin);
-  StoreKv(context, turned, v, kChunk, heads, dim, DType::kF32, slot->predecessor.data(), 0);
+  StoreKv(context, turned, v, kChunk, heads, dim, KvType::kF32, slot->predecessor.data(), 0);
   Rope(context, k, kChunk, heads, dim, cos + own_row, sin + own_row);
-  StoreKv(context, k, v, kChunk, heads, dim, DType::kF32, slot->own.data(), 0);
+  StoreKv(context, k, v, kChunk, heads, dim, KvType::kF32, slot->own.data(), 0);
 }
 
 void Encoder::Mix(const OpContext& context, const ProposerLayer& layer, void* predecessor,
@@ -154,7 +154,7 @@ void Encoder::Mix(const OpContext& context, const ProposerLayer& layer, void* pr
                       .kv_heads = p.heads,
                       .head_dim = p.head_dim,
                       .scale = 1.0f / std::sqrt(static_cast<float>(p.head_dim)),
-                      .kv_dtype = DType::kF32,
+                      .kv_type = KvType::kF32,
                       .pages = std::span(pages).subspan(predecessor == nullptr ? 1 : 0),
                       .first_position = 2 * kChunk,
                       .sink = 0,

@@ -9,9 +9,9 @@
 
 namespace kakeya {
 
-Result<std::unique_ptr<Restorer>> IdentityRestorer::Create(const Model* verifier, DType kv_dtype,
+Result<std::unique_ptr<Restorer>> IdentityRestorer::Create(const Model* verifier, KvType kv_type,
                                                            MemoryBudget* budget) {
-  KAKEYA_ASSIGN_OR_RETURN(VerifierPass pass, VerifierPass::Create(verifier, kv_dtype, budget));
+  KAKEYA_ASSIGN_OR_RETURN(VerifierPass pass, VerifierPass::Create(verifier, kv_type, budget));
   return std::unique_ptr<Restorer>(new IdentityRestorer(std::move(pass), budget));
 }
 

@@ -16,9 +16,9 @@ namespace kakeya {
 
 class IdentityRestorer : public Restorer {
  public:
-  // `kv_dtype` is the session's. The verifier outlives the restorer; all memory comes from
+  // `kv_type` is the session's. The verifier outlives the restorer; all memory comes from
   // `budget`. Errors: ResourceExhausted.
-  static Result<std::unique_ptr<Restorer>> Create(const Model* verifier, DType kv_dtype,
+  static Result<std::unique_ptr<Restorer>> Create(const Model* verifier, KvType kv_type,
                                                   MemoryBudget* budget);
 
   Status Extend(const OpContext& context, std::span<const int32_t> ids) override;

@@ -19,11 +19,11 @@ using test::TinyVerifierConfig;
 
 // Hidden states of every position, the text read in blocks of this size. `restorer`: null for a
 // session that keeps everything.
-std::vector<float> AllHidden(const Model& model, DType dtype, const std::vector<int32_t>& ids,
+std::vector<float> AllHidden(const Model& model, KvType type, const std::vector<int32_t>& ids,
                              size_t block, std::unique_ptr<Restorer> restorer,
                              MemoryBudget* budget) {
   const ModelConfig& config = model.config;
-  const KvShape shape{config.num_layers, config.num_kv_heads, config.head_dim, dtype};
+  const KvShape shape{config.num_layers, config.num_kv_heads, config.head_dim, type};
   KvPolicy policy;
   std::optional<Restoration> restoration;
   const bool restored = restorer != nullptr;
@@ -59,12 +59,12 @@ TEST_P(IdentityTest, RestoringEverythingIsKeepingEverythingBitForBit) {
   const Model model = MakeVerifier(config, &budget);
   // Three groups of chunks, and part of a fourth.
   const std::vector<int32_t> ids = RandomIds(3 * kChunksPerGroup * kChunk + 100, 11);
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    const std::vector<float> full = AllHidden(model, dtype, ids, 512, nullptr, &budget);
+  for (const KvType type : kKvTypes) {
+    const std::vector<float> full = AllHidden(model, type, ids, 512, nullptr, &budget);
     for (const size_t block : {512, 64, 33}) {
       const std::vector<float> restored =
-          AllHidden(model, dtype, ids, block,
-                    IdentityRestorer::Create(&model, dtype, &budget).value(), &budget);
+          AllHidden(model, type, ids, block,
+                    IdentityRestorer::Create(&model, type, &budget).value(), &budget);
       ASSERT_EQ(full.size(), restored.size());
       EXPECT_TRUE(BitEqual(full.data(), restored.data(), full.size())) << "blocks of " << block;
     }
@@ -76,7 +76,7 @@ INSTANTIATE_TEST_SUITE_P(KNorm, IdentityTest, testing::Bool());
 TEST(IdentityRestorerTest, LayersMayBeAskedForInAnyOrder) {
   MemoryBudget budget;
   const Model model = MakeVerifier(TinyVerifierConfig(), &budget);
-  const auto restorer = IdentityRestorer::Create(&model, DType::kF32, &budget).value();
+  const auto restorer = IdentityRestorer::Create(&model, KvType::kF32, &budget).value();
   const std::vector<int32_t> ids = RandomIds(300, 13);
   ASSERT_TRUE(restorer->Extend({}, ids).ok());
   const size_t n = size_t{kChunk} * model.config.head_dim;
@@ -98,7 +98,7 @@ TEST(IdentityRestorerTest, LayersMayBeAskedForInAnyOrder) {
 TEST(IdentityRestorerTest, KeepsTheIdsAlone) {
   MemoryBudget budget;
   const Model model = MakeVerifier(TinyVerifierConfig(), &budget);
-  const auto restorer = IdentityRestorer::Create(&model, DType::kF32, &budget).value();
+  const auto restorer = IdentityRestorer::Create(&model, KvType::kF32, &budget).value();
   ASSERT_TRUE(restorer->Extend({}, RandomIds(100, 1)).ok());
   ASSERT_TRUE(restorer->Extend({}, RandomIds(28, 1)).ok());
   EXPECT_EQ(restorer->size(), 128);

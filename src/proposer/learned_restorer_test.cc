@@ -31,8 +31,8 @@ void ExpectNothingElseGrows(const RestorerConfig& config) {
   const size_t scratch = session.used(MemoryTag::kScratch);
   // The predecessor's K/V, per layer.
   EXPECT_EQ(session.used(MemoryTag::kKv),
-            config.proposer.layers * PageElements(config.proposer.heads, config.proposer.head_dim) *
-                sizeof(float));
+            config.proposer.layers *
+                KvPageBytes(KvType::kF32, config.proposer.heads, config.proposer.head_dim));
   const size_t kv = session.used(MemoryTag::kKv);
   const size_t chunk =
       kChunk * (4 + 4 + config.code_dim) + config.summary.segments * (4 + config.summary.dim / 2);

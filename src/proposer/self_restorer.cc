@@ -8,10 +8,10 @@ namespace kakeya {
 
 Result<std::unique_ptr<Restorer>> SelfRestorer::Create(const Model* verifier,
                                                        const RestorerModel* restorer,
-                                                       DType kv_dtype, MemoryBudget* budget) {
+                                                       KvType kv_type, MemoryBudget* budget) {
   KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> selector,
                           LearnedRestorer::Create(verifier, restorer, budget));
-  KAKEYA_ASSIGN_OR_RETURN(VerifierPass pass, VerifierPass::Create(verifier, kv_dtype, budget));
+  KAKEYA_ASSIGN_OR_RETURN(VerifierPass pass, VerifierPass::Create(verifier, kv_type, budget));
   return std::unique_ptr<Restorer>(
       new SelfRestorer(verifier, std::move(selector), std::move(pass), budget));
 }

@@ -24,7 +24,7 @@ class SelfRestorer : public Restorer {
   // `restorer` selects. Both models outlive the restorer; all memory comes from `budget`. Errors:
   // ResourceExhausted.
   static Result<std::unique_ptr<Restorer>> Create(const Model* verifier,
-                                                  const RestorerModel* restorer, DType kv_dtype,
+                                                  const RestorerModel* restorer, KvType kv_type,
                                                   MemoryBudget* budget);
 
   Status Extend(const OpContext& context, std::span<const int32_t> ids) override;

@@ -29,7 +29,7 @@ TEST(SelfRestorerTest, GivesWhatTheVerifierComputesOfChunkAndPredecessor) {
   const ModelConfig& config = models.verifier.config;
   const std::vector<int32_t> ids = RandomIds(5 * kChunk + 9, 21);
   const auto self =
-      SelfRestorer::Create(&models.verifier, &models.restorer, DType::kBF16, &models.budget)
+      SelfRestorer::Create(&models.verifier, &models.restorer, KvType::kBF16, &models.budget)
           .value();
   for (size_t done = 0; done < ids.size(); done += 50) {
     const size_t n = std::min<size_t>(50, ids.size() - done);
@@ -38,7 +38,7 @@ TEST(SelfRestorerTest, GivesWhatTheVerifierComputesOfChunkAndPredecessor) {
   ASSERT_EQ(self->size(), static_cast<int64_t>(ids.size()));
   for (int64_t chunk = 0; chunk < 5; ++chunk) {
     const auto exact =
-        IdentityRestorer::Create(&models.verifier, DType::kBF16, &models.budget).value();
+        IdentityRestorer::Create(&models.verifier, KvType::kBF16, &models.budget).value();
     const int64_t before = std::min<int64_t>(chunk, 1);
     const std::vector<int32_t> two(ids.begin() + (chunk - before) * kChunk,
                                    ids.begin() + (chunk + 1) * kChunk);
@@ -58,7 +58,8 @@ TEST(SelfRestorerTest, ChoosesAsTheLearnedOneAndCountsWhatItKeeps) {
   const ModelConfig& config = models.verifier.config;
   const std::vector<int32_t> ids = RandomIds(9 * kChunk, 22);
   const auto self =
-      SelfRestorer::Create(&models.verifier, &models.restorer, DType::kF32, &models.budget).value();
+      SelfRestorer::Create(&models.verifier, &models.restorer, KvType::kF32, &models.budget)
+          .value();
   ASSERT_TRUE(self->Extend({}, ids).ok());
   EXPECT_EQ(self->history_bytes(), models.budget.used(MemoryTag::kHistory));
   const size_t kv = size_t{2} * config.num_layers * config.kv_size() * sizeof(float);
@@ -89,7 +90,7 @@ TEST(SelfRestorerTest, WithoutMemoryNothingWasTold) {
   const auto ids = RandomIds(4 * kChunk, 23);
   MemoryBudget session(size_t{3} << 20, &models.budget);
   const auto self =
-      SelfRestorer::Create(&models.verifier, &models.restorer, DType::kF32, &session).value();
+      SelfRestorer::Create(&models.verifier, &models.restorer, KvType::kF32, &session).value();
   ASSERT_TRUE(self->Extend({}, ids).ok());
   const size_t bytes = self->history_bytes();
   const Result<Buffer> rest = session.Allocate(MemoryTag::kScratch, session.available(), "test");

@@ -16,11 +16,11 @@ constexpr int64_t kBlockRows = 256;
 
 }  // namespace
 
-Result<VerifierPass> VerifierPass::Create(const Model* model, DType kv_dtype,
+Result<VerifierPass> VerifierPass::Create(const Model* model, KvType kv_type,
                                           MemoryBudget* budget) {
   KAKEYA_ASSIGN_OR_RETURN(Workspace workspace,
                           Workspace::Create(model->config, kBlockRows, /*restored=*/false, budget));
-  return VerifierPass(model, kv_dtype, budget, std::move(workspace));
+  return VerifierPass(model, kv_type, budget, std::move(workspace));
 }
 
 Status VerifierPass::Begin(const OpContext& context, std::span<const int32_t> ids) {
@@ -72,7 +72,7 @@ Status VerifierPass::NextLayer(const OpContext& context) {
   KAKEYA_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create({.layers = 1,
                                                           .kv_heads = config.num_kv_heads,
                                                           .head_dim = config.head_dim,
-                                                          .dtype = kv_dtype_},
+                                                          .type = kv_type_},
                                                          KvPolicy{}, budget_));
   for (int64_t first = 0; first < positions_; first += kBlockRows) {
     const int rows = static_cast<int>(std::min(kBlockRows, positions_ - first));

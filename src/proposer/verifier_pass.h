@@ -17,10 +17,10 @@ namespace kakeya {
 
 class VerifierPass {
  public:
-  // `kv_dtype` is what attention reads keys and values in: with a session's own type, every bit is
+  // `kv_type` is what attention reads keys and values in: with a session's own type, every bit is
   // that of a session that keeps everything. The model outlives the pass. Errors:
   // ResourceExhausted.
-  static Result<VerifierPass> Create(const Model* model, DType kv_dtype, MemoryBudget* budget);
+  static Result<VerifierPass> Create(const Model* model, KvType kv_type, MemoryBudget* budget);
 
   // Starts over with the ids at the positions [0, ids.size()). Errors: ResourceExhausted.
   Status Begin(const OpContext& context, std::span<const int32_t> ids);
@@ -38,12 +38,12 @@ class VerifierPass {
   void CopyChunk(int64_t first, int kv_head, float* k, float* v) const;
 
  private:
-  VerifierPass(const Model* model, DType kv_dtype, MemoryBudget* budget, Workspace workspace)
-      : model_(model), kv_dtype_(kv_dtype), budget_(budget), workspace_(std::move(workspace)) {}
+  VerifierPass(const Model* model, KvType kv_type, MemoryBudget* budget, Workspace workspace)
+      : model_(model), kv_type_(kv_type), budget_(budget), workspace_(std::move(workspace)) {}
   void TakeKv(const OpContext& context, int64_t first, int rows);
 
   const Model* model_;
-  DType kv_dtype_;
+  KvType kv_type_;
   MemoryBudget* budget_;
   Workspace workspace_;
   Buffer hidden_;  // (capacity, hidden_size)

@@ -123,10 +123,10 @@ bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-SessionOptions Options(const RestorerFactory& restorer, int64_t chunks, DType dtype) {
+SessionOptions Options(const RestorerFactory& restorer, int64_t chunks, KvType type) {
   return {.kv = kRestored,
           .restore = {.chunks = chunks, .buffer_bytes = 0, .restorer = restorer},
-          .kv_dtype = dtype};
+          .kv_type = type};
 }
 
 class RestoredTest : public testing::TestWithParam<const char*> {};
@@ -134,9 +134,12 @@ class RestoredTest : public testing::TestWithParam<const char*> {};
 TEST_P(RestoredTest, LogitsDoNotDependOnHowTheTextWasCutUpNorOnTheBuffer) {
   const auto engine = LoadEngine(GetParam());
   const std::vector<int32_t> ids = RandomIds(*engine, 777, 1);
+  constexpr KvType kTypes[] = {KvType::kAffine4, KvType::kBF16, KvType::kAffine8};
+  size_t turn = 0;
   for (const int64_t max_distance : {INT64_MAX, int64_t{256}}) {
     for (const int64_t chunks : {int64_t{8}, kAllChunks}) {
-      SessionOptions options = Options(Noise({.max_distance = max_distance}), chunks, DType::kBF16);
+      const KvType type = kTypes[turn++ % std::size(kTypes)];  // every kind of storage has a turn
+      SessionOptions options = Options(Noise({.max_distance = max_distance}), chunks, type);
       const std::vector<float> whole = AllLogits(engine.get(), options, ids, 777);
       for (const float logit : whole) ASSERT_TRUE(std::isfinite(logit));
       for (const int64_t block : {1, 7, 64, 100}) {
@@ -147,7 +150,7 @@ TEST_P(RestoredTest, LogitsDoNotDependOnHowTheTextWasCutUpNorOnTheBuffer) {
       options.restore.buffer_bytes = RestoreBuffer::PageBytes({.layers = config.num_layers,
                                                                .kv_heads = config.num_kv_heads,
                                                                .head_dim = config.head_dim,
-                                                               .dtype = DType::kBF16}) *
+                                                               .type = type}) *
                                      config.num_kv_heads;
       EXPECT_TRUE(SameBits(AllLogits(engine.get(), options, ids, 64), whole));
     }
@@ -155,14 +158,16 @@ TEST_P(RestoredTest, LogitsDoNotDependOnHowTheTextWasCutUpNorOnTheBuffer) {
 }
 
 TEST_P(RestoredTest, LogitsDoNotDependOnThreadsOrDevice) {
-  const SessionOptions options = Options(Noise({.max_distance = 128}), 8, DType::kF16);
-  const auto one = LoadEngine(GetParam(), 1);
-  const std::vector<int32_t> ids = RandomIds(*one, 400, 2);
-  const std::vector<float> expected = AllLogits(one.get(), options, ids, 128);
-  const auto three = LoadEngine(GetParam(), 3);
-  EXPECT_TRUE(SameBits(AllLogits(three.get(), options, ids, 128), expected));
-  const auto scalar = LoadEngine(GetParam(), 2, Device::kRef);
-  EXPECT_TRUE(SameBits(AllLogits(scalar.get(), options, ids, 128), expected));
+  for (const KvType type : {KvType::kF16, KvType::kAffine8, KvType::kAffine4}) {
+    const SessionOptions options = Options(Noise({.max_distance = 128}), 8, type);
+    const auto one = LoadEngine(GetParam(), 1);
+    const std::vector<int32_t> ids = RandomIds(*one, 400, 2);
+    const std::vector<float> expected = AllLogits(one.get(), options, ids, 128);
+    const auto three = LoadEngine(GetParam(), 3);
+    EXPECT_TRUE(SameBits(AllLogits(three.get(), options, ids, 128), expected));
+    const auto scalar = LoadEngine(GetParam(), 2, Device::kRef);
+    EXPECT_TRUE(SameBits(AllLogits(scalar.get(), options, ids, 128), expected));
+  }
 }
 
 TEST_P(RestoredTest, RestoredChunksAndTheirDistanceDecideSomething) {
@@ -173,14 +178,14 @@ TEST_P(RestoredTest, RestoredChunksAndTheirDistanceDecideSomething) {
   };
   RestoreUsage usage;
   const std::vector<float> restored =
-      AllLogits(engine.get(), Options(Noise(), 8, DType::kF32), ids, 512, &usage);
+      AllLogits(engine.get(), Options(Noise(), 8, KvType::kF32), ids, 512, &usage);
   EXPECT_GT(usage.chunks, 0);
   EXPECT_EQ(usage.vectors, usage.chunks * 2 * kChunk);
   EXPECT_EQ(usage.failed, 0);
-  const std::vector<float> window = logits({.kv = kWindow, .kv_dtype = DType::kF32});
+  const std::vector<float> window = logits({.kv = kWindow, .kv_type = KvType::kF32});
   EXPECT_FALSE(SameBits(restored, window));
-  EXPECT_FALSE(SameBits(restored, logits(Options(Noise(), kAllChunks, DType::kF32))));
-  EXPECT_FALSE(SameBits(restored, logits(Options(Noise({.max_distance = 128}), 8, DType::kF32))));
+  EXPECT_FALSE(SameBits(restored, logits(Options(Noise(), kAllChunks, KvType::kF32))));
+  EXPECT_FALSE(SameBits(restored, logits(Options(Noise({.max_distance = 128}), 8, KvType::kF32))));
 }
 
 // Sums come in another order than in plain window attention, hence not to the last bit.
@@ -189,11 +194,11 @@ TEST_P(RestoredTest, ARestorerWithoutNumbersLeavesSinksAndWindow) {
   const std::vector<int32_t> ids = RandomIds(*engine, 500, 4);
   RestoreUsage usage;
   const std::vector<float> broken =
-      AllLogits(engine.get(), Options(Noise({.nan = true}), 8, DType::kF32), ids, 512, &usage);
+      AllLogits(engine.get(), Options(Noise({.nan = true}), 8, KvType::kF32), ids, 512, &usage);
   EXPECT_GT(usage.failed, 0);
   EXPECT_EQ(usage.failed, usage.chunks);
   const std::vector<float> window =
-      AllLogits(engine.get(), {.kv = kWindow, .kv_dtype = DType::kF32}, ids, 512);
+      AllLogits(engine.get(), {.kv = kWindow, .kv_type = KvType::kF32}, ids, 512);
   for (size_t i = 0; i < window.size(); ++i) ASSERT_NEAR(window[i], broken[i], 1e-4) << i;
 }
 
@@ -205,7 +210,7 @@ TEST(RestoredSession, ResidentBytesAreTheSameAtAnyLength) {
   std::vector<size_t> resident;
   std::vector<size_t> peak;
   for (const size_t length : {300u, 3000u}) {
-    Session session = Session::Create(engine.get(), Options(Noise(), 8, DType::kBF16)).value();
+    Session session = Session::Create(engine.get(), Options(Noise(), 8, KvType::kBF16)).value();
     ASSERT_TRUE(session.Append(RandomIds(*engine, length, 5)).ok());
     ASSERT_TRUE(session.Generate({.max_tokens = 4}).ok());
     resident.push_back(session.kv_usage().resident_bytes);
@@ -218,7 +223,7 @@ TEST(RestoredSession, ResidentBytesAreTheSameAtAnyLength) {
 
 TEST(RestoredSession, WhatCannotWorkIsRefused) {
   const auto engine = LoadEngine("qwen3-window");
-  SessionOptions options = Options(Noise(), 8, DType::kBF16);
+  SessionOptions options = Options(Noise(), 8, KvType::kBF16);
   for (const auto& [sink, window] : {std::pair{4, 63}, {65, 64}, {-1, 64}}) {
     options.kv.sink = sink;
     options.kv.window = window;

@@ -105,7 +105,7 @@ Result<Session> Session::Create(Engine* engine, const SessionOptions& options) {
   const KvShape shape{.layers = config.num_layers,
                       .kv_heads = config.num_kv_heads,
                       .head_dim = config.head_dim,
-                      .dtype = options.kv_dtype.value_or(engine->model().weights.dtype)};
+                      .type = options.kv_type.value_or(KvTypeFor(engine->model().weights.dtype))};
   auto budget = std::make_unique<MemoryBudget>(MemoryBudget::kUnlimited, &engine->budget());
   KAKEYA_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(shape, options.kv, budget.get()));
   std::optional<Restoration> restoration;

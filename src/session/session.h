@@ -50,7 +50,7 @@ struct SessionOptions {
   KvPolicy kv = {};
   RestoreOptions restore = {};  // kRestored only
   // None: the model's own type, so that the cache is never coarser than the weights.
-  std::optional<DType> kv_dtype = {};
+  std::optional<KvType> kv_type = {};
   int64_t prefill_block = 512;  // tokens read in one pass
 };
 

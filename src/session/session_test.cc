@@ -34,11 +34,11 @@ KvPolicy Window(int64_t sink, int64_t window) {
 }
 
 // Logits after every position of ids, appended in pieces of the given sizes (the last one repeats).
-std::vector<float> AllLogits(Engine* engine, const KvPolicy& policy, DType dtype,
+std::vector<float> AllLogits(Engine* engine, const KvPolicy& policy, KvType type,
                              const std::vector<int32_t>& ids, const std::vector<int64_t>& pieces) {
   const ModelConfig& config = engine->model().config;
   Result<KvCache> cache = KvCache::Create(
-      {config.num_layers, config.num_kv_heads, config.head_dim, dtype}, policy, &engine->budget());
+      {config.num_layers, config.num_kv_heads, config.head_dim, type}, policy, &engine->budget());
   EXPECT_TRUE(cache.ok()) << cache.status().message();
   const int64_t total = static_cast<int64_t>(ids.size());
   Result<Workspace> workspace =
@@ -72,13 +72,13 @@ TEST_P(InvarianceTest, LogitsDoNotDependOnHowTheTextWasCutUp) {
   ASSERT_NE(engine, nullptr);
   const std::vector<int32_t> ids = RandomIds(*engine, 517, 1);
   for (const KvPolicy& policy : {KvPolicy{}, Window(4, 64), Window(0, 1), Window(70, 130)}) {
-    for (DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
-      const std::vector<float> whole = AllLogits(engine.get(), policy, dtype, ids, {517});
+    for (const KvType type : kKvTypes) {
+      const std::vector<float> whole = AllLogits(engine.get(), policy, type, ids, {517});
       for (float logit : whole) ASSERT_TRUE(std::isfinite(logit));
-      EXPECT_TRUE(SameBits(AllLogits(engine.get(), policy, dtype, ids, {1}), whole));
-      EXPECT_TRUE(SameBits(AllLogits(engine.get(), policy, dtype, ids, {7}), whole));
-      EXPECT_TRUE(SameBits(AllLogits(engine.get(), policy, dtype, ids, {64}), whole));
-      EXPECT_TRUE(SameBits(AllLogits(engine.get(), policy, dtype, ids, {100, 1, 63, 200}), whole));
+      EXPECT_TRUE(SameBits(AllLogits(engine.get(), policy, type, ids, {1}), whole));
+      EXPECT_TRUE(SameBits(AllLogits(engine.get(), policy, type, ids, {7}), whole));
+      EXPECT_TRUE(SameBits(AllLogits(engine.get(), policy, type, ids, {64}), whole));
+      EXPECT_TRUE(SameBits(AllLogits(engine.get(), policy, type, ids, {100, 1, 63, 200}), whole));
     }
   }
 }
@@ -88,13 +88,13 @@ TEST_P(InvarianceTest, LogitsDoNotDependOnThreadsOrDevice) {
   ASSERT_NE(engine, nullptr);
   const std::vector<int32_t> ids = RandomIds(*engine, 300, 2);
   for (const KvPolicy& policy : {KvPolicy{}, Window(4, 64)}) {
-    const std::vector<float> expected = AllLogits(engine.get(), policy, DType::kBF16, ids, {128});
+    const std::vector<float> expected = AllLogits(engine.get(), policy, KvType::kBF16, ids, {128});
     for (int threads : {2, 3, 5}) {
       const std::unique_ptr<Engine> other = LoadEngine(GetParam(), threads);
-      EXPECT_TRUE(SameBits(AllLogits(other.get(), policy, DType::kBF16, ids, {128}), expected));
+      EXPECT_TRUE(SameBits(AllLogits(other.get(), policy, KvType::kBF16, ids, {128}), expected));
     }
     const std::unique_ptr<Engine> scalar = LoadEngine(GetParam(), 2, Device::kRef);
-    EXPECT_TRUE(SameBits(AllLogits(scalar.get(), policy, DType::kBF16, ids, {128}), expected));
+    EXPECT_TRUE(SameBits(AllLogits(scalar.get(), policy, KvType::kBF16, ids, {128}), expected));
   }
 }
 
@@ -103,8 +103,8 @@ TEST_P(InvarianceTest, WindowEqualsFullUntilTheFirstChunkIsEvicted) {
   const std::unique_ptr<Engine> engine = LoadEngine(GetParam());
   ASSERT_NE(engine, nullptr);
   const std::vector<int32_t> ids = RandomIds(*engine, 200, 3);
-  const std::vector<float> full = AllLogits(engine.get(), KvPolicy{}, DType::kF32, ids, {64});
-  const std::vector<float> window = AllLogits(engine.get(), Window(4, 64), DType::kF32, ids, {64});
+  const std::vector<float> full = AllLogits(engine.get(), KvPolicy{}, KvType::kF32, ids, {64});
+  const std::vector<float> window = AllLogits(engine.get(), Window(4, 64), KvType::kF32, ids, {64});
   const int64_t vocabulary = engine->model().config.vocab_size;
   const auto row = [&](const std::vector<float>& logits, int64_t i) {
     return std::vector(logits.begin() + i * vocabulary, logits.begin() + (i + 1) * vocabulary);
@@ -243,7 +243,7 @@ TEST_F(SessionTest, BadInputIsRefusedAndChangesNothing) {
 }
 
 TEST(RestoreBufferTest, StopsGrowingWithTheChunksThatAQueryMayChoose) {
-  const KvShape shape{.layers = 3, .kv_heads = 2, .head_dim = 16, .dtype = DType::kBF16};
+  const KvShape shape{.layers = 3, .kv_heads = 2, .head_dim = 16, .type = KvType::kBF16};
   const auto bytes = [&](int64_t chunks) { return RestoreBufferBytes({.chunks = chunks}, shape); };
   EXPECT_EQ(bytes(16), 2 * bytes(8));
   EXPECT_EQ(bytes(kAllChunks), bytes(8));

@@ -217,7 +217,11 @@ def resident_bytes(scratch):
 def resident_bytes_follow_flags(scratch):
     def size(*flags):
         return generated(TEXT, random_ids(300), 1, *flags, scratch=scratch)["kv"]["resident_bytes"]
-    assert size("--kv-type", "f32") == 2 * size("--kv-type", "bf16") == 2 * size("--kv-type", "f16")
+    f16 = size("--kv-type", "f16")
+    assert size("--kv-type", "f32") == 2 * size("--kv-type", "bf16") == 2 * f16
+    # head_dim 32: one group, whose F16 scale and bias take 4 bytes beside 32 or 16 of codes.
+    assert size("--kv-type", "affine8") * 64 == f16 * 36
+    assert size("--kv-type", "affine4") * 64 == f16 * 20
     assert size(*WINDOW, "--window", 256) > size(*WINDOW, "--window", 64)
     assert size(*WINDOW, "--window", 256, "--sink", 200) > size(*WINDOW, "--window", 256)
 

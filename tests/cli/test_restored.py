@@ -74,7 +74,7 @@ def default_policy(scratch):
 
 
 @cases({f"{model.name}, {kind}: the identity restorer with all chunks equals --kv full": (model, kind)
-        for model in (VERIFIER, OTHER, FIXTURES / "llama-rope3-window") for kind in ("f32", "bf16")})
+        for model in (VERIFIER, OTHER, FIXTURES / "llama-rope3-window") for kind in ("f32", "bf16", "affine8", "affine4")})
 def identity_equals_full(scratch, model, kind):
     tokens = ids(model, 1500, 2)
     identity = ("--restorer", "identity", "--kv", "restored", "--restore-chunks", "all", "--kv-type", kind)

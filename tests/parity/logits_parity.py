@@ -71,7 +71,7 @@ def bits_are_invariant(scratch, name, flags):
                for way in WAYS})
 
 
-@cases({f"bits through a {kv_type} cache: {policy}": (kv_type, flags) for kv_type in ("bf16", "f16")
+@cases({f"bits through a {kv_type} cache: {policy}": (kv_type, flags) for kv_type in ("bf16", "f16", "affine8", "affine4")
         for policy, flags in [("full", []), ("window", WINDOW_FLAGS)]})
 def bits_are_invariant_through_rounding(scratch, kv_type, flags):
     folder = FIXTURES / "qwen3-window"

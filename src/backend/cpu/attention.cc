@@ -28,9 +28,9 @@ void MergeInto(const float* next, int head_dim, float* total) {
 }
 
 // One chunk for the queries of a tile, merged into `partials`.
-template <typename T>
-void AttendChunk(const AttentionArgs& args, const AttentionTile& tile, const KvPage& page,
-                 const T* data, float* partials) {
+template <typename Head>
+void AttendChunk(const AttentionArgs& args, const AttentionTile& tile, int64_t first_position,
+                 const Head& kv, float* partials) {
   const int group = args.heads / args.kv_heads;
   const int size = PartialSize(args.head_dim);
   ChunkQueries queries;
@@ -38,7 +38,7 @@ void AttendChunk(const AttentionArgs& args, const AttentionTile& tile, const KvP
   alignas(64) float chunk[kTileQueries][kMaxPartial];
   for (int i = 0; i < tile.rows * group; ++i) {
     const int row = tile.row + i / group;
-    const int slots = VisibleSlots(args, row, page.first_position);
+    const int slots = VisibleSlots(args, row, first_position);
     if (slots == 0) continue;
     const int head = tile.kv_head * group + i % group;
     const int at = queries.count++;
@@ -48,20 +48,27 @@ void AttendChunk(const AttentionArgs& args, const AttentionTile& tile, const KvP
     target[at] = partials + int64_t{i} * size;
     queries.partial[at] = target[at][kPartialEmpty] != 0 ? target[at] : chunk[at];
   }
-  AttendGathered(data + int64_t{2} * tile.kv_head * args.head_dim * kChunk, args.head_dim,
-                 args.scale, target, &queries);
+  AttendGathered(kv, args.head_dim, args.scale, target, &queries);
+}
+
+const void* HeadAt(const KvPage& page, size_t offset) {
+  return static_cast<const std::byte*>(page.data) + offset;
 }
 
 // partials (queries of the tile, PartialSize) = attention over the pages [begin, end) of one group.
+// Pages up to `limit` will be read next.
 void AttendGroup(const AttentionArgs& args, const AttentionTile& tile, size_t begin, size_t end,
-                 float* partials) {
+                 size_t limit, float* partials) {
   const int queries = tile.rows * (args.heads / args.kv_heads);
   const int size = PartialSize(args.head_dim);
   for (int i = 0; i < queries; ++i) partials[int64_t{i} * size + kPartialEmpty] = 1;
+  const size_t offset = tile.kv_head * KvHeadBytes(args.kv_type, args.head_dim);
   for (size_t i = begin; i < end; ++i) {
     const KvPage& page = args.pages[i];
-    WithElements(args.kv_dtype, page.data,
-                 [&](const auto* data) HWY_ATTR { AttendChunk(args, tile, page, data, partials); });
+    const void* const next = i + 1 < limit ? HeadAt(args.pages[i + 1], offset) : nullptr;
+    WithHead(args.kv_type, HeadAt(page, offset), next, args.head_dim,
+             [&](const auto& head)
+                 HWY_ATTR { AttendChunk(args, tile, page.first_position, head, partials); });
   }
 }
 
@@ -145,13 +152,22 @@ void AttendWholeTile(const AttentionArgs& args, const Plan& plan, const Attentio
     const size_t begin = plan.group_begin[g];
     const size_t end = plan.group_begin[g + 1];
     if (!SeesAny(args, tile, begin, end)) continue;
-    HWY_DYNAMIC_DISPATCH(AttendGroup)(args, tile, begin, end, group);
+    HWY_DYNAMIC_DISPATCH(AttendGroup)(args, tile, begin, end, args.pages.size(), group);
     for (int i = 0; i < queries; ++i) {
       const int64_t at = int64_t{i} * size;
       HWY_DYNAMIC_DISPATCH(MergeInto)(group + at, args.head_dim, total + at);
     }
   }
   for (int i = 0; i < queries; ++i) WriteQuery(args, tile, i, total + int64_t{i} * size);
+}
+
+// Groups of a wave that one task takes in turn: more make a longer stream of pages, fewer leave
+// every thread several tasks.
+int64_t GroupsPerTask(const ThreadPool* pool, int64_t tiles, int64_t groups) {
+  constexpr int64_t kMost = 4;
+  constexpr int64_t kTasksPerThread = 8;
+  const int64_t threads = pool == nullptr ? 1 : pool->threads();
+  return std::clamp<int64_t>(tiles * groups / (threads * kTasksPerThread), 1, kMost);
 }
 
 // Long contexts, few queries: groups in parallel, kWaveGroups at a time so that scratch stays
@@ -167,12 +183,19 @@ void AttendSplit(ThreadPool* pool, const AttentionArgs& args, const Plan& plan) 
   const int group = args.heads / args.kv_heads;
   for (size_t first = 0; first < plan.groups(); first += wave) {
     const auto count = static_cast<int64_t>(std::min(wave, plan.groups() - first));
-    ParallelFor(pool, plan.tiles * count, [&](int64_t task) {
-      const size_t g = first + static_cast<size_t>(task % count);
-      const int64_t t = task / count;
-      HWY_DYNAMIC_DISPATCH(AttendGroup)
-      (args, TileAt(args, plan, t), plan.group_begin[g], plan.group_begin[g + 1],
-       partials + ((task % count) * plan.tiles + t) * tile_floats);
+    const int64_t span = GroupsPerTask(pool, plan.tiles, count);
+    const int64_t spans = (count + span - 1) / span;
+    ParallelFor(pool, plan.tiles * spans, [&](int64_t task) {
+      const int64_t t = task / spans;
+      const AttentionTile tile = TileAt(args, plan, t);
+      const int64_t begin = task % spans * span;
+      const int64_t end = std::min(begin + span, count);
+      const size_t* const groups = plan.group_begin.data() + first;
+      for (int64_t g = begin; g < end; ++g) {
+        HWY_DYNAMIC_DISPATCH(AttendGroup)
+        (args, tile, groups[g], groups[g + 1], groups[end],
+         partials + (g * plan.tiles + t) * tile_floats);
+      }
     });
     ParallelFor(pool, plan.tiles, [&](int64_t t) {
       const AttentionTile tile = TileAt(args, plan, t);

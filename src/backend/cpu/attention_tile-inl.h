@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "backend/cpu/attention_tile.h"
+#include "backend/cpu/kv_head-inl.h"
 #include "backend/cpu/vector-inl.h"
 #include "backend/visibility.h"
 
@@ -39,8 +40,9 @@ struct ChunkQueries {
 };
 
 // weights[i][slots of kBlocks blocks from `slot` on] = q[i] . K, kQueries queries from `first` on.
-template <int kQueries, int kBlocks, typename T>
-HWY_INLINE void ScoreBlocks(const T* keys, int head_dim, int first, int slot, ChunkQueries* tile) {
+template <int kQueries, int kBlocks, typename Head>
+HWY_INLINE void ScoreBlocks(const Head& head, int head_dim, int first, int slot,
+                            ChunkQueries* tile) {
   Block sums[kQueries][kBlocks];
   KAKEYA_UNROLL
   for (int i = 0; i < kQueries; ++i) {
@@ -50,15 +52,21 @@ HWY_INLINE void ScoreBlocks(const T* keys, int head_dim, int first, int slot, Ch
   const float* q[kQueries];
   KAKEYA_UNROLL
   for (int i = 0; i < kQueries; ++i) q[i] = tile->q[first + i];
-  for (int d = 0; d < head_dim; ++d) {
-    Block row[kBlocks];
-    KAKEYA_UNROLL
-    for (int b = 0; b < kBlocks; ++b) row[b] = LoadBlock(keys + d * kChunk + slot + b * kBlock);
-    KAKEYA_UNROLL
-    for (int i = 0; i < kQueries; ++i) {
-      const Vec input = hn::Set(F(), q[i][d]);
+  for (int begin = 0; begin < head_dim; begin += kKvGroup) {
+    const auto run = head.template Slots<kBlocks>(begin / kKvGroup, slot);
+    const int end = std::min(begin + kKvGroup, head_dim);
+    for (int d = begin; d < end; d += Head::kKeyStep) {
+      Block rows[Head::kKeyStep][kBlocks];
+      run.Load(d, rows);
       KAKEYA_UNROLL
-      for (int b = 0; b < kBlocks; ++b) FmaInto(input, row[b], &sums[i][b]);
+      for (int step = 0; step < Head::kKeyStep; ++step) {
+        KAKEYA_UNROLL
+        for (int i = 0; i < kQueries; ++i) {
+          const Vec input = hn::Set(F(), q[i][d + step]);
+          KAKEYA_UNROLL
+          for (int b = 0; b < kBlocks; ++b) FmaInto(input, rows[step][b], &sums[i][b]);
+        }
+      }
     }
   }
   KAKEYA_UNROLL
@@ -70,11 +78,12 @@ HWY_INLINE void ScoreBlocks(const T* keys, int head_dim, int first, int slot, Ch
   }
 }
 
-template <int kQueries, typename T>
-HWY_INLINE void Scores(const T* keys, int head_dim, int first, int max_slots, ChunkQueries* tile) {
+template <int kQueries, typename Head>
+HWY_INLINE void Scores(const Head& head, int head_dim, int first, int max_slots,
+                       ChunkQueries* tile) {
   constexpr int kBlocks = std::min(PassBlocks(kQueries), kChunk / kBlock);
   for (int slot = 0; slot < max_slots; slot += kBlocks * kBlock) {
-    ScoreBlocks<kQueries, kBlocks>(keys, head_dim, first, slot, tile);
+    ScoreBlocks<kQueries, kBlocks>(head, head_dim, first, slot, tile);
   }
 }
 
@@ -112,10 +121,10 @@ HWY_INLINE void Softmax(float scale, int query, ChunkQueries* tile) {
 }
 
 // values[i][dimensions of kBlocks blocks from `d` on] += weights of slots [begin, end) times V.
-// `part` < kBlock dimensions if kPart, else whole blocks.
-template <int kQueries, int kBlocks, bool kPart, typename T>
-HWY_INLINE void ValueBlocks(const T* values, int head_dim, int part, int first, int d, int begin,
-                            int end, ChunkQueries* tile) {
+// kPart: fewer than a block's dimensions are left from `d` on.
+template <int kQueries, int kBlocks, bool kPart, typename Head>
+HWY_INLINE void ValueBlocks(const Head& head, int first, int d, int begin, int end,
+                            ChunkQueries* tile) {
   Block sums[kQueries][kBlocks];
   const float* weights[kQueries];
   KAKEYA_UNROLL
@@ -126,11 +135,11 @@ HWY_INLINE void ValueBlocks(const T* values, int head_dim, int part, int first, 
     for (int b = 0; b < kBlocks; ++b) sums[i][b] = LoadBlock(old + b * kBlock);
   }
   for (int slot = begin; slot < end; ++slot) {
-    const T* const from = values + slot * head_dim + d;
     Block row[kBlocks];
-    KAKEYA_UNROLL
-    for (int b = 0; b < kBlocks; ++b) {
-      row[b] = kPart ? LoadPart(from, part) : LoadBlock(from + b * kBlock);
+    if constexpr (kPart) {
+      head.LastValues(slot, d, row);
+    } else {
+      head.Values(slot, d, row);
     }
     KAKEYA_UNROLL
     for (int i = 0; i < kQueries; ++i) {
@@ -147,55 +156,54 @@ HWY_INLINE void ValueBlocks(const T* values, int head_dim, int part, int first, 
   }
 }
 
-template <int kQueries, typename T>
-HWY_INLINE void Values(const T* values, int head_dim, int first, int begin, int end,
+template <int kQueries, typename Head>
+HWY_INLINE void Values(const Head& head, int head_dim, int first, int begin, int end,
                        ChunkQueries* tile) {
   if (begin >= end) return;
   constexpr int kBlocks = PassBlocks(kQueries);
   int d = 0;
   for (; d + kBlocks * kBlock <= head_dim; d += kBlocks * kBlock) {
-    ValueBlocks<kQueries, kBlocks, false>(values, head_dim, 0, first, d, begin, end, tile);
+    ValueBlocks<kQueries, kBlocks, false>(head, first, d, begin, end, tile);
   }
   for (; d + kBlock <= head_dim; d += kBlock) {
-    ValueBlocks<kQueries, 1, false>(values, head_dim, 0, first, d, begin, end, tile);
+    ValueBlocks<kQueries, 1, false>(head, first, d, begin, end, tile);
   }
   if (d < head_dim) {
-    ValueBlocks<kQueries, 1, true>(values, head_dim, head_dim - d, first, d, begin, end, tile);
+    ValueBlocks<kQueries, 1, true>(head, first, d, begin, end, tile);
   }
 }
 
 // Scores, weights and values of kQueries queries from `first` on.
-template <int kQueries, typename T>
-HWY_NOINLINE void Pass(const T* keys, const T* values, int head_dim, float scale, int first,
-                       ChunkQueries* tile) {
+template <int kQueries, typename Head>
+HWY_NOINLINE void Pass(const Head& head, int head_dim, float scale, int first, ChunkQueries* tile) {
   int least = kChunk;
   int most = 0;
   for (int i = first; i < first + kQueries; ++i) {
     least = std::min(least, tile->slots[i]);
     most = std::max(most, tile->slots[i]);
   }
-  Scores<kQueries>(keys, head_dim, first, most, tile);
+  Scores<kQueries>(head, head_dim, first, most, tile);
   for (int i = first; i < first + kQueries; ++i) {
     Softmax(scale, i, tile);
     float* const sums = tile->partial[i] + kPartialValues;
     for (int d = 0; d < head_dim; d += kBlock) StoreBlock(ZeroBlock(), sums + d);
   }
-  Values<kQueries>(values, head_dim, first, 0, least, tile);
+  Values<kQueries>(head, head_dim, first, 0, least, tile);
   if (least == most) return;
   for (int i = first; i < first + kQueries; ++i) {
-    Values<1>(values, head_dim, i, least, tile->slots[i], tile);
+    Values<1>(head, head_dim, i, least, tile->slots[i], tile);
   }
 }
 
-template <int kQueries, typename T>
-HWY_INLINE void PassOf(int queries, const T* keys, const T* values, int head_dim, float scale,
-                       int first, ChunkQueries* tile) {
+template <int kQueries, typename Head>
+HWY_INLINE void PassOf(int queries, const Head& head, int head_dim, float scale, int first,
+                       ChunkQueries* tile) {
   if constexpr (kQueries == 1) {
-    Pass<1>(keys, values, head_dim, scale, first, tile);
+    Pass<1>(head, head_dim, scale, first, tile);
   } else if (queries == kQueries) {
-    Pass<kQueries>(keys, values, head_dim, scale, first, tile);
+    Pass<kQueries>(head, head_dim, scale, first, tile);
   } else {
-    PassOf<kQueries - 1>(queries, keys, values, head_dim, scale, first, tile);
+    PassOf<kQueries - 1>(queries, head, head_dim, scale, first, tile);
   }
 }
 
@@ -226,17 +234,16 @@ HWY_INLINE void JoinPartial(const float* next, int head_dim, float* total) {
   }
 }
 
-// One chunk, one KV head: K (head_dim, kChunk) at `keys`, V (kChunk, head_dim) behind it. Query i
-// of `queries` joins target[i]; where that was empty, queries->partial[i] is target[i] itself.
-template <typename T>
-HWY_INLINE void AttendGathered(const T* keys, int head_dim, float scale, float* const* target,
+// One chunk, one KV head. Query i of `queries` joins target[i]; where that was empty,
+// queries->partial[i] is target[i] itself.
+template <typename Head>
+HWY_INLINE void AttendGathered(const Head& head, int head_dim, float scale, float* const* target,
                                ChunkQueries* queries) {
-  const T* const values = keys + int64_t{head_dim} * kChunk;
   for (int first = 0; first < queries->count;) {
     const int left = queries->count - first;
     const int passes = (left + kMaxPassQueries - 1) / kMaxPassQueries;
     const int count = (left + passes - 1) / passes;
-    PassOf<kMaxPassQueries>(count, keys, values, head_dim, scale, first, queries);
+    PassOf<kMaxPassQueries>(count, head, head_dim, scale, first, queries);
     first += count;
   }
   for (int i = 0; i < queries->count; ++i) {

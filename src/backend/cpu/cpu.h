@@ -20,7 +20,7 @@ void Rope(ThreadPool* pool, float* x, int rows, int heads, int head_dim, const f
 void SwiGlu(ThreadPool* pool, const float* gate, const float* up, int64_t n, float* out);
 void AddInPlace(ThreadPool* pool, float* x, const float* y, int64_t n);
 void StoreKv(ThreadPool* pool, const float* k, const float* v, int rows, int kv_heads, int head_dim,
-             DType kv_dtype, void* page, int first_slot);
+             KvType kv_type, void* page, int first_slot);
 void Attention(ThreadPool* pool, const AttentionArgs& args);
 void AttendVisits(ThreadPool* pool, const VisitArgs& args,
                   std::span<const std::vector<PageVisit>> visits, float* state);

@@ -1,6 +1,8 @@
 // Rounds keys and values into a page. Keys are stored transposed: whole squares of kSquare rows by
 // kSquare dimensions are turned in registers, what is left over one by one.
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/targets.h"
@@ -11,6 +13,7 @@
 //
 #include <hwy/highway.h>
 
+#include "backend/cpu/vector-inl.h"
 #include "backend/numerics.h"
 
 #ifndef KAKEYA_BACKEND_CPU_KV_STORE_TASK_
@@ -34,8 +37,6 @@ struct StoreTask {
 
 HWY_BEFORE_NAMESPACE();
 namespace kakeya::cpu::HWY_NAMESPACE {
-
-namespace hn = hwy::HWY_NAMESPACE;
 
 // Elements in their stored type, one at a time and four at a time.
 struct AsF32 {
@@ -142,16 +143,101 @@ HWY_INLINE void StoreAs(const StoreTask& task, typename Type::Stored* keys) {
   }
 }
 
-void StoreHead(const StoreTask& task, DType kv_dtype, void* keys) {
-  switch (kv_dtype) {
-    case DType::kF32:
+// numerics::QuantizeAffine of `n` elements, at most kKvGroup.
+numerics::AffineGroup QuantizeGroup(const float* from, int n, int levels, uint8_t* codes) {
+  const F f;
+  const int padded = (n + kBlock - 1) / kBlock * kBlock;
+  alignas(64) float x[kKvGroup];
+  std::copy_n(from, n, x);
+  std::fill(x + n, x + padded, from[0]);  // changes no extreme
+  Vec min = hn::Load(f, x);
+  Vec max = min;
+  Vec broken = hn::Zero(f);
+  for (int i = 0; i < padded; i += kVecLanes) {
+    const Vec value = hn::Load(f, x + i);
+    min = hn::Min(min, value);
+    max = hn::Max(max, value);
+    broken = hn::Or(broken, hn::Sub(value, value));  // all zeros, but for NaN and infinity
+  }
+  const bool finite = hn::AllTrue(f, hn::Eq(broken, hn::Zero(f)));
+  const numerics::AffineGroup group = numerics::AffineOf(
+      hn::GetLane(hn::MinOfLanes(f, min)), hn::GetLane(hn::MaxOfLanes(f, max)), finite, levels);
+  if (group.inverse == 0) {
+    std::fill_n(codes, n, uint8_t{0});
+    return group;
+  }
+  const hn::Rebind<int32_t, F> whole;
+  const hn::Rebind<uint8_t, F> bytes;
+  const Vec top = hn::Set(f, static_cast<float>(levels));
+  const Vec magic = hn::Set(f, numerics::kRoundMagic);
+  uint8_t rounded[kKvGroup];
+  for (int i = 0; i < padded; i += kVecLanes) {
+    const Vec distance = hn::Sub(hn::Load(f, x + i), hn::Set(f, group.offset));
+    const Vec code = hn::Mul(distance, hn::Set(f, group.inverse));
+    const Vec inside = hn::Min(hn::Max(code, hn::Zero(f)), top);
+    const Vec even = hn::Sub(hn::Add(inside, magic), magic);
+    hn::StoreU(hn::DemoteTo(bytes, hn::ConvertTo(whole, even)), bytes, rounded + i);
+  }
+  std::copy_n(rounded, n, codes);
+  return group;
+}
+
+// Codes of one position, its scales and biases into `header`.
+void QuantizeRow(const float* x, int head_dim, int levels, int slot, uint16_t* header,
+                 uint8_t* codes) {
+  const int biases = KvGroups(head_dim) * kChunk;
+  for (int d = 0; d < head_dim; d += kKvGroup) {
+    const numerics::AffineGroup group =
+        QuantizeGroup(x + d, std::min(kKvGroup, head_dim - d), levels, codes + d);
+    const int at = d / kKvGroup * kChunk + slot;
+    header[at] = group.scale;
+    header[biases + at] = group.bias;
+  }
+}
+
+// Layouts as in backend/kv_page.h.
+template <KvType kType>
+void StoreAffine(const StoreTask& task, uint8_t* keys) {
+  constexpr bool kHalves = kType == KvType::kAffine4;
+  uint8_t* const values = keys + KeyPartBytes(kType, task.head_dim);
+  const size_t header = AffineHeaderBytes(task.head_dim);
+  const size_t stride = AffineValueStride(kType, task.head_dim);
+  uint8_t codes[kMaxHeadDim];
+  for (int row = 0; row < task.rows; ++row) {
+    const int slot = task.first_slot + row;
+    QuantizeRow(task.k + row * task.stride, task.head_dim, KvLevels(kType), slot,
+                reinterpret_cast<uint16_t*>(keys), codes);
+    uint8_t* const k = keys + header + slot;
+    for (int d = 0; d < task.head_dim; d += kHalves ? 2 : 1) {
+      if constexpr (kHalves) {
+        k[d / 2 * kChunk] = static_cast<uint8_t>(codes[d] | codes[d + 1] << 4);
+      } else {
+        k[d * kChunk] = codes[d];
+      }
+    }
+    std::memset(codes, 0, sizeof(codes));  // what pads a row of values is zero
+    QuantizeRow(task.v + row * task.stride, task.head_dim, KvLevels(kType), slot,
+                reinterpret_cast<uint16_t*>(values), codes);
+    uint8_t* const v = values + header + slot * stride;
+    for (size_t i = 0; i < stride; ++i) {
+      const size_t d = i / 16 * 32 + i % 16;
+      v[i] = kHalves ? static_cast<uint8_t>(codes[d] | codes[d + 16] << 4) : codes[i];
+    }
+  }
+}
+
+void StoreHead(const StoreTask& task, KvType kv_type, void* keys) {
+  switch (kv_type) {
+    case KvType::kF32:
       return StoreAs<AsF32>(task, static_cast<float*>(keys));
-    case DType::kF16:
+    case KvType::kF16:
       return StoreAs<AsF16>(task, static_cast<uint16_t*>(keys));
-    case DType::kBF16:
+    case KvType::kBF16:
       return StoreAs<AsBF16>(task, static_cast<uint16_t*>(keys));
-    default:
-      HWY_DASSERT(false);
+    case KvType::kAffine8:
+      return StoreAffine<KvType::kAffine8>(task, static_cast<uint8_t*>(keys));
+    case KvType::kAffine4:
+      return StoreAffine<KvType::kAffine4>(task, static_cast<uint8_t*>(keys));
   }
 }
 
@@ -167,9 +253,9 @@ HWY_EXPORT(StoreHead);
 }  // namespace
 
 void StoreKv(ThreadPool* pool, const float* k, const float* v, int rows, int kv_heads, int head_dim,
-             DType kv_dtype, void* page, int first_slot) {
+             KvType kv_type, void* page, int first_slot) {
   (void)pool;  // a page is written faster than a thread wakes
-  const size_t head_bytes = size_t{2} * kChunk * head_dim * SizeOf(kv_dtype);
+  const size_t head_bytes = KvHeadBytes(kv_type, head_dim);
   for (int head = 0; head < kv_heads; ++head) {
     const StoreTask task{.k = k + int64_t{head} * head_dim,
                          .v = v + int64_t{head} * head_dim,
@@ -178,7 +264,7 @@ void StoreKv(ThreadPool* pool, const float* k, const float* v, int rows, int kv_
                          .head_dim = head_dim,
                          .first_slot = first_slot};
     HWY_DYNAMIC_DISPATCH(StoreHead)
-    (task, kv_dtype, static_cast<std::byte*>(page) + head * head_bytes);
+    (task, kv_type, static_cast<std::byte*>(page) + head * head_bytes);
   }
 }
 

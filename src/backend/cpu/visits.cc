@@ -32,9 +32,9 @@ HWY_INLINE float* OpenGroup(int64_t group, int head_dim, float* state) {
   return open;
 }
 
-template <typename T>
+template <typename Head>
 void AttendVisit(const VisitArgs& args, const AttentionTile& tile, const PageVisit& visit,
-                 const T* data, float* state) {
+                 const Head& head, float* state) {
   const int group = args.heads / args.kv_heads;
   const int64_t size = StateSize(args.head_dim);
   const int64_t chunk_group = GroupOf(visit.first_position);
@@ -55,7 +55,7 @@ void AttendVisit(const VisitArgs& args, const AttentionTile& tile, const PageVis
       queries.partial[at] = target[at][kPartialEmpty] != 0 ? target[at] : chunk[at];
     }
   }
-  AttendGathered(data, args.head_dim, args.scale, target, &queries);
+  AttendGathered(head, args.head_dim, args.scale, target, &queries);
 }
 
 void AttendTile(const VisitArgs& args, const AttentionTile& tile, const PageVisit* visits,
@@ -63,9 +63,9 @@ void AttendTile(const VisitArgs& args, const AttentionTile& tile, const PageVisi
   const uint64_t rows = (~uint64_t{0} >> (64 - tile.rows)) << tile.row;
   for (size_t i = 0; i < count; ++i) {
     if ((visits[i].rows & rows) == 0) continue;
-    WithElements(args.kv_dtype, visits[i].data, [&](const auto* data) HWY_ATTR {
-      AttendVisit(args, tile, visits[i], data, state);
-    });
+    const void* const next = i + 1 < count ? visits[i + 1].data : nullptr;
+    WithHead(args.kv_type, visits[i].data, next, args.head_dim,
+             [&](const auto& head) HWY_ATTR { AttendVisit(args, tile, visits[i], head, state); });
   }
 }
 

@@ -11,8 +11,6 @@
 namespace kakeya::ref {
 namespace {
 
-constexpr int kMaxHeadDim = 256;
-
 // Softmax over some keys, not yet divided: sum over keys of exp(score - max) and of the same times
 // the value.
 struct Partial {
@@ -39,11 +37,9 @@ void Merge(const Partial& next, int head_dim, Partial* total) {
   }
 }
 
-// The first `slots` keys of one chunk. `k` (head_dim, kChunk), `v` (kChunk, head_dim), given as
-// element indices into `data`. Args: AttentionArgs or VisitArgs.
+// The first `slots` keys of one KV head of a chunk. Args: AttentionArgs or VisitArgs.
 template <typename Args>
-Partial AttendChunk(const Args& args, const float* q, const void* data, int64_t k, int64_t v,
-                    int slots) {
+Partial AttendChunk(const Args& args, const float* q, const void* head, int slots) {
   Partial out;
   if (slots == 0) return out;
   out.empty = false;
@@ -51,7 +47,7 @@ Partial AttendChunk(const Args& args, const float* q, const void* data, int64_t 
   for (int slot = 0; slot < slots; ++slot) {
     float dot = 0;
     for (int d = 0; d < args.head_dim; ++d) {
-      dot = std::fma(q[d], numerics::Load(args.kv_dtype, data, k + d * kChunk + slot), dot);
+      dot = std::fma(q[d], LoadKey(args.kv_type, head, args.head_dim, slot, d), dot);
     }
     scores[slot] = dot * args.scale;
   }
@@ -64,8 +60,7 @@ Partial AttendChunk(const Args& args, const float* q, const void* data, int64_t 
     const float weight = numerics::Exp(scores[slot] - out.max);
     sums[slot % kLanes] += weight;
     for (int d = 0; d < args.head_dim; ++d) {
-      const float value =
-          numerics::Load(args.kv_dtype, data, v + int64_t{slot} * args.head_dim + d);
+      const float value = LoadValue(args.kv_type, head, args.head_dim, slot, d);
       out.values[d] = std::fma(weight, value, out.values[d]);
     }
   }
@@ -90,15 +85,15 @@ void WriteState(const Partial& partial, int head_dim, float* state) {
 
 void AttendHead(const AttentionArgs& args, int row, int head) {
   const int kv_head = head / (args.heads / args.kv_heads);
-  const int64_t k = int64_t{2} * kv_head * args.head_dim * kChunk;
-  const int64_t v = k + int64_t{args.head_dim} * kChunk;
+  const size_t head_offset = kv_head * KvHeadBytes(args.kv_type, args.head_dim);
   const int64_t offset = (int64_t{row} * args.heads + head) * args.head_dim;
   Partial total;
   Partial group;
   for (size_t i = 0; i < args.pages.size(); ++i) {
     const KvPage& page = args.pages[i];
     const int slots = VisibleSlots(args, row, page.first_position);
-    Merge(AttendChunk(args, args.q + offset, page.data, k, v, slots), args.head_dim, &group);
+    const auto* const data = static_cast<const std::byte*>(page.data) + head_offset;
+    Merge(AttendChunk(args, args.q + offset, data, slots), args.head_dim, &group);
     const bool last_of_group =
         i + 1 == args.pages.size() ||
         GroupOf(args.pages[i + 1].first_position) != GroupOf(page.first_position);
@@ -111,20 +106,65 @@ void AttendHead(const AttentionArgs& args, int row, int head) {
   for (int d = 0; d < args.head_dim; ++d) args.out[offset + d] = total.values[d] * inverse;
 }
 
+// One position's values in their group's codes; `header` are the part's scales.
+void QuantizeRow(const float* x, int head_dim, int levels, int slot, uint16_t* header,
+                 uint8_t* codes) {
+  uint16_t* const biases = header + int64_t{KvGroups(head_dim)} * kChunk;
+  for (int d = 0; d < head_dim; d += kKvGroup) {
+    const numerics::AffineGroup group =
+        numerics::QuantizeAffine(x + d, std::min(kKvGroup, head_dim - d), levels, codes + d);
+    header[d / kKvGroup * kChunk + slot] = group.scale;
+    biases[d / kKvGroup * kChunk + slot] = group.bias;
+  }
+}
+
+// One position in one KV head of an affine page.
+void StoreAffineSlot(const float* k, const float* v, int head_dim, KvType type, int slot,
+                     std::byte* head) {
+  const bool halves = type == KvType::kAffine4;
+  const size_t header = AffineHeaderBytes(head_dim);
+  std::array<uint8_t, kMaxHeadDim> codes{};
+  QuantizeRow(k, head_dim, KvLevels(type), slot, reinterpret_cast<uint16_t*>(head), codes.data());
+  auto* const keys = reinterpret_cast<uint8_t*>(head + header) + slot;
+  for (int d = 0; d < head_dim; d += halves ? 2 : 1) {
+    if (halves) {
+      keys[d / 2 * kChunk] = static_cast<uint8_t>(codes[d] | codes[d + 1] << 4);
+    } else {
+      keys[d * kChunk] = codes[d];
+    }
+  }
+  std::byte* const part = head + KeyPartBytes(type, head_dim);
+  codes.fill(0);
+  QuantizeRow(v, head_dim, KvLevels(type), slot, reinterpret_cast<uint16_t*>(part), codes.data());
+  const size_t stride = AffineValueStride(type, head_dim);
+  auto* const values = reinterpret_cast<uint8_t*>(part + header) + slot * stride;
+  for (size_t i = 0; i < stride; ++i) {
+    const size_t d = i / 16 * 32 + i % 16;
+    values[i] = halves ? static_cast<uint8_t>(codes[d] | codes[d + 16] << 4) : codes[i];
+  }
+}
+
+// One position in one KV head of a page.
+void StoreSlot(const float* k, const float* v, int head_dim, KvType type, int slot,
+               std::byte* head) {
+  if (IsAffine(type)) return StoreAffineSlot(k, v, head_dim, type, slot, head);
+  const DType dtype = DTypeOf(type);
+  std::byte* const values = head + KeyPartBytes(type, head_dim);
+  for (int d = 0; d < head_dim; ++d) {
+    numerics::Store(dtype, head, int64_t{d} * kChunk + slot, k[d]);
+    numerics::Store(dtype, values, int64_t{slot} * head_dim + d, v[d]);
+  }
+}
+
 }  // namespace
 
-void StoreKv(const float* k, const float* v, int rows, int kv_heads, int head_dim, DType kv_dtype,
+void StoreKv(const float* k, const float* v, int rows, int kv_heads, int head_dim, KvType kv_type,
              void* page, int first_slot) {
   for (int row = 0; row < rows; ++row) {
-    const int slot = first_slot + row;
     for (int head = 0; head < kv_heads; ++head) {
-      const int64_t source = (int64_t{row} * kv_heads + head) * head_dim;
-      const int64_t keys = int64_t{2} * head * head_dim * kChunk;
-      const int64_t values = keys + int64_t{head_dim} * kChunk;
-      for (int d = 0; d < head_dim; ++d) {
-        numerics::Store(kv_dtype, page, keys + d * kChunk + slot, k[source + d]);
-        numerics::Store(kv_dtype, page, values + int64_t{slot} * head_dim + d, v[source + d]);
-      }
+      const int64_t from = (int64_t{row} * kv_heads + head) * head_dim;
+      StoreSlot(k + from, v + from, head_dim, kv_type, first_slot + row,
+                static_cast<std::byte*>(page) + head * KvHeadBytes(kv_type, head_dim));
     }
   }
 }
@@ -158,8 +198,7 @@ void AttendVisits(const VisitArgs& args, std::span<const std::vector<PageVisit>>
       }
       kept_group[kPartialGroup] = number;
       const float* const q = (visit.far ? args.q_far : args.q) + query * args.head_dim;
-      Merge(AttendChunk(args, q, visit.data, 0, int64_t{args.head_dim} * kChunk, slots),
-            args.head_dim, &group);
+      Merge(AttendChunk(args, q, visit.data, slots), args.head_dim, &group);
     }
     WriteState(total, args.head_dim, kept);
     WriteState(group, args.head_dim, kept_group);
