@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "backend/cpu/vector-inl.h"
 #include "backend/kv_page.h"
@@ -107,6 +108,37 @@ HWY_INLINE Vec Decode(Codes codes, Vec scale, Vec bias) {
   return Fma(scale, hn::ConvertTo(F(), hn::BitCast(whole, codes)), bias);
 }
 
+// What codes stand for under a scale and a bias that all lanes share: bytes, and half bytes.
+struct WholeNumbers {
+  Vec scale;
+  Vec bias;
+  HWY_INLINE Vec Of(Codes bytes, bool /*high*/) const { return Decode(bytes, scale, bias); }
+};
+
+#if HWY_TARGET <= HWY_AVX3
+// There are sixteen numbers, and a register holds them all: looking one up takes half of what
+// computing it takes. The instruction sees the low four bits of an index and no others.
+class HalfNumbers {
+ public:
+  HWY_INLINE HalfNumbers(Vec scale, Vec bias) : all_(Fma(scale, hn::Iota(F(), 0.0f), bias)) {}
+  HWY_INLINE Vec Of(Codes bytes, bool high) const {
+    const Codes index = high ? HighHalf(bytes) : bytes;
+    return hn::TableLookupLanes(all_, hn::Indices512<float>{index.raw});
+  }
+
+ private:
+  Vec all_;
+};
+#else
+struct HalfNumbers {
+  Vec scale;
+  Vec bias;
+  HWY_INLINE Vec Of(Codes bytes, bool high) const {
+    return Decode(high ? HighHalf(bytes) : LowHalf(bytes), scale, bias);
+  }
+};
+#endif
+
 // Affine8 and affine4. The scales of the values are widened when the head is opened: one F16 at a
 // time they would cost more than the values.
 template <bool kHalves>
@@ -171,19 +203,20 @@ class AffineHead {
   HWY_INLINE void Values(int slot, int d, Block (&row)[kBlocks]) const {
     const uint8_t* const codes = value_codes_ + slot * stride_;
     next_.Fetch<kBlocks * kBlock / kKeyStep>(codes + d / kKeyStep);
-    Vec scale = hn::Zero(F());
-    Vec bias = scale;
+    Numbers numbers = NumbersAt(slot, d);
+    Codes bytes[kVecs];
     KAKEYA_UNROLL
     for (int b = 0; b < kBlocks; ++b) {
       const int at = d + b * kBlock;
-      if (b % (kKvGroup / kBlock) == 0) {
-        const float* const scales = value_scales_ + at / kKvGroup * kChunk + slot;
-        scale = hn::Set(F(), scales[0]);
-        bias = hn::Set(F(), scales[groups_ * kChunk]);
-      }
+      if (b > 0 && b % (kKvGroup / kBlock) == 0) numbers = NumbersAt(slot, at);
+      const bool high = kHalves && (kBlocks > 1 ? b % 2 != 0 : at % (2 * kBlock) != 0);
       KAKEYA_UNROLL
       for (int i = 0; i < kVecs; ++i) {
-        row[b].v[i] = Decode(ValueCodes<(kBlocks > 1)>(codes, at, b, i), scale, bias);
+        // The high halves of several blocks came with the low ones.
+        if (kBlocks == 1 || !high) {
+          bytes[i] = LoadBytes(codes + (kHalves ? at / (2 * kBlock) * kBlock : at) + i * kVecLanes);
+        }
+        row[b].v[i] = numbers.Of(bytes[i], high);
       }
     }
   }
@@ -191,13 +224,12 @@ class AffineHead {
   HWY_INLINE void LastValues(int slot, int d, Block (&row)[1]) const { Values<1>(slot, d, row); }
 
  private:
-  // Vector `i` of the block of dimensions from `at` on, block `b` of several or a single one.
-  template <bool kSeveral>
-  static HWY_INLINE Codes ValueCodes(const uint8_t* codes, int at, int b, int i) {
-    if constexpr (!kHalves) return LoadBytes(codes + at + i * kVecLanes);
-    const Codes bytes = LoadBytes(codes + at / (2 * kBlock) * kBlock + i * kVecLanes);
-    const bool high = kSeveral ? b % 2 != 0 : at % (2 * kBlock) != 0;
-    return high ? HighHalf(bytes) : LowHalf(bytes);
+  using Numbers = std::conditional_t<kHalves, HalfNumbers, WholeNumbers>;
+
+  // Of the group of dimension `d` in the values.
+  HWY_INLINE Numbers NumbersAt(int slot, int d) const {
+    const float* const scales = value_scales_ + d / kKvGroup * kChunk + slot;
+    return {hn::Set(F(), scales[0]), hn::Set(F(), scales[groups_ * kChunk])};
   }
 
   NextPage next_;
