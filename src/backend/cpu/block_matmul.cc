@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/cpu/guided_for.h"
 #include "backend/cpu/targets.h"
 #include "backend/cpu/vnni.h"
 #include "backend/packed_layout.h"
@@ -311,9 +312,10 @@ namespace {
 
 HWY_EXPORT(PortableKernelOfTarget);
 
-// Enough weights per task that taking it costs nothing beside reading them, and few enough that
-// they stay in the second cache while all rows pass.
-constexpr int64_t kTaskBytes = 128 * 1024;
+// Weights that stay in the second cache while all rows pass over them.
+constexpr int64_t kPassBytes = 128 * 1024;
+// Weights of the shortest task: taking it costs nothing beside reading them.
+constexpr int64_t kLeastBytes = 64 * 1024;
 
 }  // namespace
 
@@ -332,14 +334,21 @@ void BlockMatMul(const BlockKernel& kernel, ThreadPool* pool, const float* x, in
   const QuantRows& in = quantized;
   const int64_t block_bytes =
       std::max<int64_t>(1, w.cols() / BlockElements(w.dtype()) * TileLayoutOf(w.dtype()).bytes);
-  const int64_t step = std::max<int64_t>(1, kTaskBytes / block_bytes);
-  const int64_t tasks = (w.blocks() + step - 1) / step;
-  ParallelFor(pool, tasks, [&](int64_t task) {
-    const int64_t begin = task * step;
-    const int64_t end = std::min(w.blocks(), begin + step);
+  const int64_t pass = std::max<int64_t>(1, kPassBytes / block_bytes);
+  const auto multiply = [&](int64_t begin, int64_t end) {
     for (int tile = 0; tile < in.tiles(); ++tile) {
       kernel.run(w, in.Tile(tile), begin, end, out + in.FirstRow(tile) * w.rows());
     }
+  };
+  if (rows <= kGuidedRows) {
+    GuidedFor(pool, w.blocks(), std::max<int64_t>(1, kLeastBytes / block_bytes),
+              [&](int64_t begin, int64_t end) {
+                for (; begin < end; begin += pass) multiply(begin, std::min(end, begin + pass));
+              });
+    return;
+  }
+  ParallelFor(pool, (w.blocks() + pass - 1) / pass, [&](int64_t task) {
+    multiply(task * pass, std::min(w.blocks(), (task + 1) * pass));
   });
 }
 

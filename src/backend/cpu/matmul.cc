@@ -6,6 +6,7 @@
 
 #include "backend/cpu/block_matmul.h"
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/guided_for.h"
 #include "backend/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -144,7 +145,7 @@ namespace {
 
 HWY_EXPORT(MatMulBlocks);
 
-// Enough weights per task that taking it costs nothing beside reading them.
+// Weights of a task, with few rows of the shortest: taking it costs nothing beside reading them.
 constexpr int64_t kTaskBytes = 64 * 1024;
 
 }  // namespace
@@ -154,12 +155,16 @@ void MatMul(ThreadPool* pool, const float* x, int rows, const PackedMatrix& w, f
   const MatMulTask task{x, rows, &w, out};
   const int64_t block_bytes =
       std::max<int64_t>(1, w.cols() * kPackWidth * static_cast<int64_t>(SizeOf(w.dtype())));
-  const int64_t tiles = std::max<int64_t>(1, kTaskBytes / (block_bytes * kMaxTileBlocks));
-  const int64_t step = tiles * kMaxTileBlocks;
-  const int64_t tasks = (w.blocks() + step - 1) / step;
-  ParallelFor(pool, tasks, [&](int64_t i) {
-    HWY_DYNAMIC_DISPATCH(MatMulBlocks)(task, i * step, std::min(w.blocks(), (i + 1) * step));
-  });
+  // In units of kMaxTileBlocks blocks.
+  const int64_t units = (w.blocks() + kMaxTileBlocks - 1) / kMaxTileBlocks;
+  const int64_t step = std::max<int64_t>(1, kTaskBytes / (block_bytes * kMaxTileBlocks));
+  const auto multiply = [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(MatMulBlocks)
+    (task, begin * kMaxTileBlocks, std::min(w.blocks(), end * kMaxTileBlocks));
+  };
+  if (rows <= kGuidedRows) return GuidedFor(pool, units, step, multiply);
+  ParallelFor(pool, (units + step - 1) / step,
+              [&](int64_t i) { multiply(i * step, std::min(units, (i + 1) * step)); });
 }
 
 }  // namespace kakeya::cpu
