@@ -118,6 +118,8 @@ void RegisterGenerate(CLI::App* app, int* exit_code) {
   flags->model.Register(verb);
   flags->prompt.Register(verb);
   flags->sampling.Register(verb);
+  verb->add_flag("--ignore-eos", flags->sampling.ignore_eos,
+                 "Go on past an end-of-text token, to the length of -n");
   flags->kv.Register(verb);
   verb->add_flag("--json", flags->json, "Print one JSON object instead of the text");
   verb->footer(

@@ -34,22 +34,22 @@ bool HasVerb(const CLI::App& app, const std::string& name) {
                      [&](const CLI::App* verb) { return verb->get_name() == name; });
 }
 
-// The last part of an absolute path, also of --flag=PATH: where a file lies on one machine is of no
-// use elsewhere. What was typed relative to a place stays.
-std::string WithoutPlace(const std::string& word) {
-  const size_t value = word.starts_with("--") ? word.find('=') + 1 : 0;
-  if (value >= word.size() || word[value] != '/') return word;
-  const size_t last = word.find_last_not_of('/');
-  if (last == std::string::npos || last < value) return word;
-  const size_t slash = word.rfind('/', last);
-  return word.substr(0, value) + word.substr(slash + 1, last - slash);
+// A word of the command line without the place of a file: of PATH, -fPATH and --flag=PATH.
+std::string WordWithoutPlace(const std::string& word) {
+  size_t value = 0;
+  if (word.starts_with("--")) {
+    value = word.find('=') + 1;
+  } else if (word.starts_with('-')) {
+    value = std::min<size_t>(2, word.size());
+  }
+  return word.substr(0, value) + kakeya::cli::WithoutPlace(word.substr(value));
 }
 
 // The command line for a shell to read again, where the files lie.
 std::string AsTyped(int argc, char** argv) {
   std::string line;
   for (int i = 0; i < argc; ++i) {
-    const std::string word = WithoutPlace(argv[i]);
+    const std::string word = WordWithoutPlace(argv[i]);
     const bool plain = !word.empty() && word.find_first_not_of(
                                             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                             "0123456789_-+=.,:/@%") == std::string::npos;

@@ -286,6 +286,7 @@ GenerateOptions SamplingFlags::ToOptions() const {
   options.max_tokens = max_tokens;
   options.sampling = sampling;
   options.stop = stop;
+  options.ignore_eos = ignore_eos;
   options.interrupted = Interrupted;
   return options;
 }

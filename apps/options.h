@@ -78,6 +78,7 @@ struct SamplingFlags {
   int64_t max_tokens = 128;
   SamplingParams sampling;
   std::vector<std::string> stop;
+  bool ignore_eos = false;  // no flag of its own here: a chat ends its turns with that token
 
   void Register(CLI::App* app);
   GenerateOptions ToOptions() const;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 
 #include "format/utf8.h"
 
@@ -86,6 +87,11 @@ void CatchInterrupt() {
 bool Interrupted() { return interrupted; }
 
 void ClearInterrupt() { interrupted = false; }
+
+std::string WithoutPlace(const std::string& path) {
+  return path.starts_with('/') ? std::filesystem::path(path + "/").parent_path().filename().string()
+                               : path;
+}
 
 std::string HumanBytes(uint64_t bytes) {
   if (bytes < 1000) return fmt::format("{} B", bytes);

@@ -47,6 +47,10 @@ void CatchInterrupt();
 bool Interrupted();
 void ClearInterrupt();
 
+// The last part of an absolute path, any other as it is. For reports, which are for others: where a
+// file lies on this machine is nothing to them.
+std::string WithoutPlace(const std::string& path);
+
 // "1.4 MB".
 std::string HumanBytes(uint64_t bytes);
 

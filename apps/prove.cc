@@ -92,12 +92,6 @@ std::string HashOfTexts(const std::string& model) {
   return fmt::format("{:016x}", HashOf(all));
 }
 
-// A report is for others: where a file lies on this machine is nothing to them.
-std::string WithoutPlace(const std::string& path) {
-  return path.starts_with('/') ? std::filesystem::path(path + "/").parent_path().filename().string()
-                               : path;
-}
-
 class Prove {
  public:
   explicit Prove(ProveFlags flags) : flags_(std::move(flags)) {}

@@ -20,6 +20,8 @@
 #include "backend/numerics.h"
 #include "backend/ops.h"
 #include "backend/quant_format.h"
+#include "proposer/history.h"
+#include "proposer/recurrence.h"
 
 namespace kakeya {
 namespace {
@@ -452,6 +454,36 @@ BENCHMARK_CAPTURE(DecodeStep, qwen3_0_6b_q4_0, kQwen06B, DType::kQ4_0)
     ->UseRealTime();
 
 // A loop that does nothing: what every operator pays for the threads.
+// What recurrence costs a token of a prompt: the mean over chunks all along it. Ids by Zipf's law.
+void RecurrenceBench(benchmark::State& state) {
+  constexpr int64_t kSamples = 16;
+  constexpr int kVocabulary = 4096;
+  const int64_t chunks = state.range(0) / kChunk;
+  RestorerConfig config;
+  config.code_dim = 64;
+  config.recurrence = {.lengths = {1, 2, 3, 5}, .buckets = 8, .next = 8};
+  History history(config, &g_budget);
+  if (!history.Add(chunks).ok()) return state.SkipWithError("out of memory");
+  std::vector<double> weights;
+  for (int id = 1; id <= kVocabulary; ++id) weights.push_back(1.0 / id);
+  std::mt19937 rng(1);
+  std::discrete_distribution<int32_t> zipf(weights.begin(), weights.end());
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    for (int i = 0; i < kChunk; ++i) history.At(chunk).ids[i] = zipf(rng);
+  }
+  ChunkRecurrence found;
+  for (auto _ : state) {
+    for (int64_t i = 1; i <= kSamples; ++i) {
+      FindRecurrence(config.recurrence, history, i * chunks / kSamples - 1, &found);
+      benchmark::DoNotOptimize(&found);
+    }
+  }
+  state.counters["s/token"] =
+      benchmark::Counter(kSamples * kChunk, benchmark::Counter::kIsIterationInvariantRate |
+                                                benchmark::Counter::kInvert);
+}
+BENCHMARK(RecurrenceBench)->Arg(4096)->Arg(16384)->Arg(131072)->Unit(benchmark::kMillisecond);
+
 void PoolRoundTrip(benchmark::State& state) {
   for (auto _ : state) ParallelFor(g_pool, state.range(0), [](int64_t) {});
 }

@@ -3,7 +3,8 @@
 # on two cores. Each part can be interrupted and called again: what is done is kept in
 # build/evidence, for this build alone.
 #
-#   scripts/evidence.sh [PART...]      PART: single, tasks, seeds, chunks, long, longest, perplexity, speed; default all
+#   scripts/evidence.sh [PART...]      PART: single, tasks, seeds, chunks, kv, long, longest, perplexity, speed,
+#                                      bench; default all
 #   KAKEYA=PROGRAM scripts/evidence.sh ...      with this program instead of one that is built first
 #   JOBS=N PARTS=M scripts/evidence.sh ...      N processes at a time (default: the cores) take M parts of each run (default:
 #                                               N; with another M, what was begun is begun anew)
@@ -82,8 +83,27 @@ perplexity() {
   done
 }
 
+# The demo model on a book.
+speed() {
+  python3 scripts/speed.py --kakeya "$KAKEYA" --json build/evidence/speed.json | tee build/evidence/speed.txt
+  cp build/evidence/speed.{json,txt} results/
+}
+
+# Speed in the geometry of Qwen3-0.6B, random weights: speed doesn't depend on their values.
+bench() {
+  local type file
+  for type in Q8_0 Q4_0 BF16; do
+    file="build/evidence/random-$type.gguf"
+    [ -s "$file" ] || "$KAKEYA" quantize bench/qwen3-0.6b "$file" "$type" --random-weights
+    say "== results/bench-$type: kakeya bench -m $file --kv full,window,restored --kv-type f16 --verify-curve --seconds 240"
+    "$KAKEYA" bench -m "$file" --kv full,window,restored --kv-type f16 --verify-curve --seconds 240 \
+      --csv "build/evidence/bench-$type.csv" | tee "build/evidence/bench-$type.txt"
+    cp "build/evidence/bench-$type".{csv,txt} results/
+  done
+}
+
 # Rows of the tables: a part of the arms is not judged, and its pages say so.
-for part in "${@:-single tasks seeds chunks long longest perplexity speed}"; do
+for part in "${@:-single tasks seeds chunks kv long longest perplexity speed bench}"; do
   for name in $part; do
     case "$name" in
       single) prove single --lengths 1024,2048,4096,8192 -n 200 ;;
@@ -99,6 +119,11 @@ for part in "${@:-single tasks seeds chunks long longest perplexity speed}"; do
           prove "tasks-$chunks" --tasks all --lengths 4096 -n 50 --arms oracle,restored --restore-chunks "$chunks"
         done
         ;;
+      kv)
+        for type in f16 affine4; do
+          prove "kv-$type" --lengths 1024,4096 -n 200 --arms restored --kv-type "$type"
+        done
+        ;;
       long)
         # 16,000 and not 16,384: prompts differ by up to 2 %, and the oracle's context of 16,384 holds the answer as well.
         prove 16k --lengths 16000 -n 20 --arms oracle,window,restored,reinsert,counterfactual,without-needle,foreign
@@ -106,8 +131,9 @@ for part in "${@:-single tasks seeds chunks long longest perplexity speed}"; do
         ;;
       longest) prove 128k --lengths 131072 -n 5 --arms window,restored,counterfactual,without-needle,foreign ;;
       perplexity) perplexity ;;
-      speed) python3 scripts/speed.py --kakeya "$KAKEYA" --json results/speed.json | tee results/speed.txt ;;
-      *) echo "there is no part '$name': single, tasks, seeds, chunks, long, longest, perplexity, speed" >&2; exit 2 ;;
+      speed) speed ;;
+      bench) bench ;;
+      *) echo "there is no part '$name': single, tasks, seeds, chunks, kv, long, longest, perplexity, speed, bench" >&2; exit 2 ;;
     esac
   done
 done

@@ -18,7 +18,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SIZES = (2600, 5700, 12600, 53000)  # bytes: about 1k, 2k, 4k and 16k tokens; full K/V has to hold the last
 POLICIES = ("full", "window", "restored")
-FLAGS = ["-n", "200", "--temp", "0.7", "--seed", "3"]
+FLAGS = ["-n", "200", "--ignore-eos", "--temp", "0.7", "--seed", "3"]
 
 
 def book(size):

@@ -372,7 +372,8 @@ def train(args, loader, shared, tokenizer, cells, windows, mark: str) -> None:
         lr = args.lr * min(1.0, (step + 1) / args.warmup_steps) * cool
         step, tokens = step + 1, tokens + x[:, 1:].numel() * ranks
         mine = step / args.steps if args.steps else (time.time() - begun) / args.seconds
-        progress = optimizer.step(lr, mine)
+        agreed = optimizer.step(lr, mine)
+        progress = mine if args.steps else agreed  # steps are counted alike everywhere
         shared.value = args.mixture[0] + (args.mixture[1] - args.mixture[0]) * progress
         if step % 50 == 0 and rank == 0:
             last = {n: round(p.item(), 4) for n, p in parts.items()}

@@ -81,6 +81,23 @@ TEST_P(BlockMatMul, EqualsReferenceOnEveryTargetAndThreadCount) {
   }
 }
 
+// Larger than a pass over the weights and than the shortest tasks.
+TEST_P(BlockMatMul, ManyTasksAndPassesGiveTheSameBits) {
+  constexpr int kMostRows = 17;
+  const int64_t k = 4 * Block();
+  const int64_t n = (int64_t{600} << 10) / static_cast<int64_t>(RowBytes(GetParam(), k));
+  const PackedMatrix w = Random(n, k);
+  const std::vector<float> x = Activations(kMostRows * k);
+  const std::vector<float> expected = Reference(x, kMostRows, w);
+  for (ThreadPool* pool : AllPools()) {
+    for (const int rows : {1, 16, 17}) {  // from 17 rows on tasks are cut otherwise
+      std::vector<float> out(static_cast<size_t>(rows * n), -77.0f);
+      MatMul({Device::kCpu, pool}, x.data(), rows, w, out.data());
+      EXPECT_TRUE(BitEqual(expected.data(), out.data(), rows * n)) << "rows " << rows;
+    }
+  }
+}
+
 // A row alone, in any block, in any split: the same bits.
 TEST_P(BlockMatMul, ARowDoesNotDependOnItsNeighbours) {
   const int n = 77;

@@ -73,6 +73,10 @@ constexpr int KvLevels(KvType type) {
   assert(IsAffine(type));
   return type == KvType::kAffine8 ? 255 : 15;
 }
+// The largest magnitude that is stored as a number: of an affine group, its bias is F16.
+constexpr float KvLargest(KvType type) {
+  return type == KvType::kF32 || type == KvType::kBF16 ? 0x1.fep127f : 65504.0f;
+}
 constexpr int KvGroups(int head_dim) { return (head_dim + kKvGroup - 1) / kKvGroup; }
 
 // Bytes of scales and biases at the beginning of a part.

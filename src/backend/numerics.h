@@ -151,7 +151,7 @@ inline AffineGroup AffineOf(float min, float max, bool finite, int levels) {
   constexpr AffineGroup kNaN = {.scale = 0, .bias = 0x7e00, .offset = 0, .inverse = 0};
   if (!finite) return kNaN;
   AffineGroup out;
-  out.bias = ToF16(min + 0.0f);  // never -0: which of two zeros is the smaller nobody says
+  out.bias = ToF16(min + 0.0f);  // of two zeros, +0: which one is smaller nobody says
   out.scale = ToF16((max - min) / static_cast<float>(levels));
   if ((out.bias & 0x7fff) >= kInfinity || out.scale >= kInfinity) return kNaN;
   out.offset = FromF16(out.bias);

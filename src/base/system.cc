@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 #include <sched.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <fstream>
@@ -21,14 +20,18 @@ size_t NumberIn(const std::string& path, size_t fallback) {
   return file >> number ? number : fallback;
 }
 
-// MemAvailable of /proc/meminfo.
-size_t SystemMemory() {
-  std::ifstream file("/proc/meminfo");
+// Bytes of a line "key  1234 kB" of a file in /proc; `fallback` when there is none.
+size_t BytesOf(const std::string& wanted, const std::string& path, size_t fallback) {
+  std::ifstream file(path);
   for (std::string key; file >> key;) {
     size_t kilobytes = 0;
-    if (key == "MemAvailable:" && file >> kilobytes) return kilobytes * 1024;
+    if (key == wanted && file >> kilobytes) return kilobytes * 1024;
   }
-  return MemoryBudget::kUnlimited;
+  return fallback;
+}
+
+size_t SystemMemory() {
+  return BytesOf("MemAvailable:", "/proc/meminfo", MemoryBudget::kUnlimited);
 }
 
 // What the cgroup's limit leaves. Inside a container its own group is the root of this tree.
@@ -61,11 +64,8 @@ std::string MachineName() {
   return fmt::format("{}, {} core{}", ProcessorName(), cores, cores == 1 ? "" : "s");
 }
 
-size_t PeakResidentMemory() {
-  rusage usage = {};
-  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
-  return static_cast<size_t>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
-}
+// Not getrusage: its maximum is handed down by the program that started this one.
+size_t PeakResidentMemory() { return BytesOf("VmHWM:", "/proc/self/status", 0); }
 
 size_t AvailableMemory() { return std::min(SystemMemory(), CgroupMemory()); }
 

@@ -16,8 +16,9 @@
 namespace kakeya {
 namespace {
 
-// Decode passes of one turn. A restorer makes codes once per chunk: a turn holds one chunk.
+// Passes of one turn. A restorer makes codes once per chunk: a turn holds one chunk.
 constexpr int64_t kDecodePasses = 16;
+constexpr int64_t kVerifyPasses = 4;
 constexpr int64_t kRestoredDecodePasses = kChunk;
 // Ids that a restorer is told between two looks at the clock.
 constexpr int64_t kTellPiece = 512;
@@ -191,7 +192,7 @@ class SpeedRun {
     if (!options_.verify_curve) return OkStatus();
     KAKEYA_ASSIGN_OR_RETURN(Bench * bench, Add(options_.sessions[0], 0, kMaxVerifyTokens));
     for (int64_t tokens = 1; tokens <= kMaxVerifyTokens; ++tokens) {
-      AddTest(SpeedTest::kVerify, bench, {.passes = 1, .logit_rows = tokens}, tokens);
+      AddTest(SpeedTest::kVerify, bench, {.passes = kVerifyPasses, .logit_rows = tokens}, tokens);
     }
     return OkStatus();
   }

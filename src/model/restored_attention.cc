@@ -19,12 +19,13 @@ struct FreshPage {
   ChunkRope::Tables rope;
 };
 
-// Whole numbers, so that the compiler makes vectors of it.
-bool AllFinite(const float* values, int64_t n) {
-  constexpr uint32_t kExponent = 0x7f800000;  // all ones in NaN and infinity alone
+// Whether none is beyond `largest`, nor NaN. Compares magnitudes as whole numbers, so that the
+// compiler makes vectors of it.
+bool AllWithin(const float* values, int64_t n, float largest) {
+  const auto most = std::bit_cast<uint32_t>(largest);
   uint32_t found = 0;
   for (int64_t i = 0; i < n; ++i) {
-    found |= (std::bit_cast<uint32_t>(values[i]) & kExponent) == kExponent ? 1 : 0;
+    found |= (std::bit_cast<uint32_t>(values[i]) & 0x7fffffffu) > most ? 1 : 0;
   }
   return found == 0;
 }
@@ -120,10 +121,12 @@ class Rounds {
     alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> k;
     alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> v;
     restoration_.restorer->Restore(layer_, fresh.key.kv_head, fresh.key.chunk, k.data(), v.data());
-    *fresh.page.failed = !AllFinite(k.data(), elements) || !AllFinite(v.data(), elements);
-    if (*fresh.page.failed) return;
     const OpContext here{.device = context_.device, .pool = nullptr};
     Rope(here, k.data(), kChunk, 1, head_dim_, fresh.rope.cos, fresh.rope.sin);
+    const float largest = KvLargest(type_);
+    *fresh.page.failed =
+        !AllWithin(k.data(), elements, largest) || !AllWithin(v.data(), elements, largest);
+    if (*fresh.page.failed) return;
     StoreKv(here, k.data(), v.data(), kChunk, 1, head_dim_, type_, fresh.page.data, 0);
     CopySinks(fresh);
   }

@@ -28,7 +28,7 @@ class NoiseRestorer : public Restorer {
  public:
   struct Options {
     int64_t max_distance = INT64_MAX;
-    bool nan = false;
+    float broken = 0;  // what one element of every chunk is instead, in K or in V; 0: nothing
   };
   NoiseRestorer(const ModelConfig& config, Options options) : config_(config), options_(options) {}
 
@@ -71,8 +71,7 @@ class NoiseRestorer : public Restorer {
         v[slot * config_.head_dim + d] = static_cast<float>(hash / 1000 % 1000) / 500 - 1;
       }
     }
-    if (options_.nan && chunk % 2 == 0) v[17] = NAN;
-    if (options_.nan && chunk % 2 == 1) k[3] = INFINITY;
+    if (options_.broken != 0) (chunk % 2 == 0 ? v[17] : k[3]) = options_.broken;
   }
 
  private:
@@ -192,14 +191,20 @@ TEST_P(RestoredTest, RestoredChunksAndTheirDistanceDecideSomething) {
 TEST_P(RestoredTest, ARestorerWithoutNumbersLeavesSinksAndWindow) {
   const auto engine = LoadEngine(GetParam());
   const std::vector<int32_t> ids = RandomIds(*engine, 500, 4);
-  RestoreUsage usage;
-  const std::vector<float> broken =
-      AllLogits(engine.get(), Options(Noise({.nan = true}), 8, KvType::kF32), ids, 512, &usage);
-  EXPECT_GT(usage.failed, 0);
-  EXPECT_EQ(usage.failed, usage.chunks);
-  const std::vector<float> window =
-      AllLogits(engine.get(), {.kv = kWindow, .kv_type = KvType::kF32}, ids, 512);
-  for (size_t i = 0; i < window.size(); ++i) ASSERT_NEAR(window[i], broken[i], 1e-4) << i;
+  for (const KvType type : kKvTypes) {
+    const std::vector<float> window =
+        AllLogits(engine.get(), {.kv = kWindow, .kv_type = type}, ids, 512);
+    // The last is a number that F16 can't hold, nor an affine group.
+    for (const float bad : {NAN, INFINITY, 1e6f}) {
+      if (KvLargest(type) >= bad) continue;
+      RestoreUsage usage;
+      const std::vector<float> broken =
+          AllLogits(engine.get(), Options(Noise({.broken = bad}), 8, type), ids, 512, &usage);
+      EXPECT_GT(usage.failed, 0);
+      EXPECT_EQ(usage.failed, usage.chunks) << NameOf(type) << ' ' << bad;
+      for (size_t i = 0; i < window.size(); ++i) ASSERT_NEAR(window[i], broken[i], 1e-4) << i;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, RestoredTest,

@@ -57,6 +57,7 @@ struct SessionOptions {
 struct GenerateOptions {
   int64_t max_tokens = 128;
   SamplingParams sampling = {};
+  bool ignore_eos = false;             // go on past an end-of-text token
   std::vector<std::string> stop = {};  // the text ends before the first of these; none may be empty
   // Prompt tokens read so far and in all. May be empty.
   std::function<void(int64_t done, int64_t total)> on_prefill = {};

@@ -188,6 +188,8 @@ def end_of_text(scratch):
     edit_json(folder / "config.json", lambda c: c.update(eos_token_id=first))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [second]}))
     ends_at(tokens.index(second))
+    result = generated(folder, ids, 64, "--ignore-eos", scratch=scratch)
+    assert result["stop"] == "length" and result["tokens"] == tokens, result["tokens"]
 
 
 @case("row 29: a model without an end-of-text id warns and goes on")

@@ -27,7 +27,7 @@ namespace kakeya::cpu::HWY_NAMESPACE {
 // place, into the second cache: a page of one head is about as large as the first.
 class NextPage {
  public:
-  // `next` may be null: then there is nothing to fetch.
+  // `next` may be null: then what is being read is asked for once more, to no effect.
   NextPage(const void* current, const void* next)
       : distance_(next == nullptr
                       ? 0
