@@ -95,8 +95,8 @@ bench() {
   for type in Q8_0 Q4_0 BF16; do
     file="build/evidence/random-$type.gguf"
     [ -s "$file" ] || "$KAKEYA" quantize bench/qwen3-0.6b "$file" "$type" --random-weights
-    say "== results/bench-$type: kakeya bench -m $file --kv full,window,restored --kv-type f16 --verify-curve --seconds 240"
-    "$KAKEYA" bench -m "$file" --kv full,window,restored --kv-type f16 --verify-curve --seconds 240 \
+    say "== results/bench-$type: kakeya bench -m $file --kv full,window,restored --kv-type f16 --verify-curve --seconds 120"
+    "$KAKEYA" bench -m "$file" --kv full,window,restored --kv-type f16 --verify-curve --seconds 120 \
       --csv "build/evidence/bench-$type.csv" | tee "build/evidence/bench-$type.txt"
     cp "build/evidence/bench-$type".{csv,txt} results/
   done

@@ -191,11 +191,11 @@ Result<Generation> Session::Generate(const GenerateOptions& options) {
 
   const auto decode_start = std::chrono::steady_clock::now();
   TextStream text(tokenizer.ok() ? *tokenizer : nullptr, options);
-  const DecodeOptions decode_options{.max_tokens = options.max_tokens,
-                                     .sampling = options.sampling,
-                                     .eos = options.ignore_eos ? std::span<const int32_t>()
-                                                               : engine_->eos(),
-                                     .max_positions = max_positions()};
+  const DecodeOptions decode_options{
+      .max_tokens = options.max_tokens,
+      .sampling = options.sampling,
+      .eos = options.ignore_eos ? std::span<const int32_t>() : engine_->eos(),
+      .max_positions = max_positions()};
   Result<DecodeResult> decoded =
       Decode(runner, *std::move(logits), decode_options, [&](int32_t token) {
         tokens_.push_back(token);
