@@ -10,8 +10,8 @@
 
 #include "base/build_id.h"
 #include "base/system.h"
-#include "eval/speed.h"
-#include "eval/speed_report.h"
+#include "eval/speed/speed.h"
+#include "eval/speed/speed_report.h"
 #include "format/write_file.h"
 #include "options.h"
 #include "output.h"

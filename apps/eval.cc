@@ -7,9 +7,9 @@
 
 #include "base/build_id.h"
 #include "base/system.h"
-#include "eval/logits.h"
-#include "eval/perplexity.h"
-#include "eval/recall_report.h"
+#include "eval/perplexity/logits.h"
+#include "eval/perplexity/perplexity.h"
+#include "eval/recall/report/report.h"
 #include "format/read_file.h"
 #include "options.h"
 #include "output.h"

@@ -4,7 +4,7 @@
 
 #include <chrono>
 
-#include "eval/recall_run.h"
+#include "eval/recall/run/run.h"
 
 namespace kakeya::cli {
 

@@ -11,7 +11,7 @@
 #include "format/gguf.h"
 #include "format/gguf_writer.h"
 #include "model/config.h"
-#include "model/gguf_export.h"
+#include "convert/gguf_export.h"
 #include "options.h"
 #include "output.h"
 #include "text/gguf_text.h"

@@ -13,7 +13,7 @@ from document import ANSWER, Document, FillerPool, bury
 from lexicon import is_held_out_key, make_key
 from tasks import TaskMaker
 
-# Of the phrasings that `kakeya prove` asks in (src/eval/recall_phrasings.cc) for lists and pairs.
+# Of the phrasings that `kakeya prove` asks in (src/eval/recall/prompts/phrasings.cc) for lists and pairs.
 PROVED = ("A valid ", "Among the ", "one after another", "from first to last", "stored under", "stands under", "filed under")
 
 MODEL = Path(__file__).resolve().parent.parent / "models" / "demo"

@@ -19,7 +19,7 @@
 #include "model/forward.h"
 #include "text/chat_template.h"
 #include "text/model_text.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace kakeya {
 

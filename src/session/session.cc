@@ -6,7 +6,7 @@
 #include "decode/prefill.h"
 #include "format/utf8.h"
 #include "session/stop_matcher.h"
-#include "text/detokenizer.h"
+#include "text/tokenizer/detokenizer.h"
 
 namespace kakeya {
 namespace {

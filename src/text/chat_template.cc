@@ -11,10 +11,10 @@
 #include "format/quote.h"
 #include "format/read_file.h"
 #include "format/utf8.h"
-#include "text/template_ast.h"
-#include "text/template_interpreter.h"
-#include "text/template_parser.h"
-#include "text/template_runtime.h"
+#include "text/jinja/ast.h"
+#include "text/jinja/interpreter.h"
+#include "text/jinja/parser.h"
+#include "text/jinja/runtime.h"
 
 namespace kakeya {
 namespace {

@@ -8,10 +8,10 @@
 #include "format/json.h"
 #include "format/quote.h"
 #include "text/chat_template.h"
-#include "text/gguf_recipes.h"
+#include "text/tokenizer/gguf_pretokenizers.h"
 #include "text/model_text.h"
-#include "text/tokenizer_config.h"
-#include "text/tokenizer_parts.h"
+#include "text/tokenizer/tokenizer_config.h"
+#include "text/tokenizer/tokenizer_parts.h"
 
 namespace kakeya {
 namespace {

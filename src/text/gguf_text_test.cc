@@ -4,9 +4,9 @@
 
 #include "format/gguf.h"
 #include "format/test_files.h"
-#include "text/gguf_recipes.h"
+#include "text/tokenizer/gguf_pretokenizers.h"
 #include "text/model_text.h"
-#include "text/tokenizer_test_util.h"
+#include "text/tokenizer/tokenizer_test_util.h"
 
 namespace kakeya {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace kakeya {
 

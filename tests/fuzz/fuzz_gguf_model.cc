@@ -11,7 +11,7 @@
 #include "format/gguf.h"
 #include "model/gguf_config.h"
 #include "text/model_text.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace {
 

@@ -11,9 +11,9 @@
 
 #include "format/json.h"
 #include "format/utf8.h"
-#include "text/detokenizer.h"
-#include "text/tokenizer.h"
-#include "text/unicode.h"
+#include "text/tokenizer/detokenizer.h"
+#include "text/tokenizer/tokenizer.h"
+#include "text/tokenizer/unicode.h"
 
 namespace {
 

@@ -1,0 +1,36 @@
+// Values as text: Python's str() and repr(), json.dumps(), and the two ways of formatting.
+#ifndef KAKEYA_TEXT_JINJA_FORMAT_H_
+#define KAKEYA_TEXT_JINJA_FORMAT_H_
+
+#include <optional>
+#include <string>
+
+#include "text/jinja/runtime.h"
+#include "text/jinja/value.h"
+
+namespace kakeya::jinja {
+
+std::string FormatFloat(double value);
+
+// str(value). Inside lists and dicts strings are quoted as repr() does; what was the user's stays
+// the user's. Fails for values whose text would be a memory address.
+Text ToText(Runtime& runtime, const Value& value);
+Text ToRepr(Runtime& runtime, const Value& value);
+
+struct JsonStyle {
+  std::optional<std::string> indent;  // of one level; absent: all on one line
+  std::string item_separator = ", ";
+  std::string key_separator = ": ";
+  bool ensure_ascii = false;
+  bool sort_keys = false;
+};
+Text ToJsonText(Runtime& runtime, const Value& value, const JsonStyle& style);
+
+// "%s is %d" % values: conversions d i u s r f F e g x X c %, flags "-0 +#", width and precision.
+Value FormatPercent(Runtime& runtime, const Text& format, const Value& values);
+// "{} {0} {name} {0.attr}".format(...), without format specifications.
+Value FormatBraces(Runtime& runtime, const Text& format, const CallArgs& args);
+
+}  // namespace kakeya::jinja
+
+#endif  // KAKEYA_TEXT_JINJA_FORMAT_H_

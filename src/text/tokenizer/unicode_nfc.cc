@@ -1,0 +1,97 @@
+#include "text/tokenizer/unicode_nfc.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <array>
+
+#include "text/tokenizer/unicode.h"
+
+namespace kakeya {
+namespace {
+
+// Characters below U+0300 are starters, are composed already and never combine with what precedes
+// them. So a block from one of them up to the next can be normalized alone. In UTF-8 they are the
+// ones whose lead byte is below 0xCC.
+bool StartsBlock(char byte) {
+  const auto b = static_cast<uint8_t>(byte);
+  return b < 0x80 || (b >= 0xc0 && b < 0xcc);
+}
+
+int CombiningClass(utf8proc_int32_t code) { return utf8proc_get_property(code)->combining_class; }
+
+// Marks in canonical order. The library's own reordering is quadratic in the number of marks.
+void SortMarks(std::vector<utf8proc_int32_t>* codes) {
+  const auto is_starter = [](utf8proc_int32_t code) { return CombiningClass(code) == 0; };
+  for (auto at = codes->begin(); at != codes->end();) {
+    at = std::find_if_not(at, codes->end(), is_starter);
+    const auto end = std::find_if(at, codes->end(), is_starter);
+    std::stable_sort(at, end, [](utf8proc_int32_t a, utf8proc_int32_t b) {
+      return CombiningClass(a) < CombiningClass(b);
+    });
+    at = end;
+  }
+}
+
+std::string NormalizeBlock(std::string_view block, std::vector<utf8proc_int32_t>* codes) {
+  codes->clear();
+  for (size_t i = 0; i < block.size();) {
+    const DecodedChar c = DecodeCharAt(block, i);
+    i += c.length;
+    std::array<utf8proc_int32_t, 16> parts;  // a canonical decomposition has at most 4 characters
+    int last_boundary = 0;
+    const utf8proc_ssize_t count = utf8proc_decompose_char(
+        static_cast<utf8proc_int32_t>(c.code), parts.data(), parts.size(),
+        static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | UTF8PROC_STABLE), &last_boundary);
+    if (count > 0 && count <= static_cast<utf8proc_ssize_t>(parts.size())) {
+      codes->insert(codes->end(), parts.begin(), parts.begin() + count);
+    } else {
+      codes->push_back(static_cast<utf8proc_int32_t>(c.code));
+    }
+  }
+  SortMarks(codes);
+  std::string out;
+  for (auto begin = codes->begin(); begin != codes->end();) {
+    // utf8proc 2.x takes U+11A7 for a Hangul final consonant and loses it. It composes with
+    // nothing, so what starts with it can be composed apart.
+    const auto end = std::find(begin + 1, codes->end(), 0x11a7);
+    const utf8proc_ssize_t length = utf8proc_normalize_utf32(
+        &*begin, end - begin, static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+    for (utf8proc_ssize_t i = 0; i < length; ++i) AppendUtf8(static_cast<char32_t>(begin[i]), &out);
+    begin = end;
+  }
+  return out;
+}
+
+}  // namespace
+
+bool IsCertainlyNfc(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<uint8_t>(c) < 0xcc; });
+}
+
+std::string NormalizeNfc(std::string_view text, std::vector<NfcEdit>* edits) {
+  std::string out;
+  out.reserve(text.size());
+  std::vector<utf8proc_int32_t> codes;
+  size_t copied = 0;  // text[0, copied) is in out
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (static_cast<uint8_t>(text[i]) < 0xcc) continue;
+    // A character that may combine. Its block starts at the last plain character before it.
+    size_t begin = i;
+    while (begin > copied && !StartsBlock(text[begin])) --begin;
+    size_t end = i + 1;
+    while (end < text.size() && !StartsBlock(text[end])) ++end;
+    const std::string_view block = text.substr(begin, end - begin);
+    const std::string normal = NormalizeBlock(block, &codes);
+    out.append(text.substr(copied, begin - copied));
+    if (normal != block) edits->push_back({begin, end, out.size(), out.size() + normal.size()});
+    out += normal;
+    copied = end;
+    i = end - 1;
+  }
+  out.append(text.substr(copied));
+  return out;
+}
+
+}  // namespace kakeya
