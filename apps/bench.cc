@@ -76,10 +76,13 @@ Result<RestorerFactory> RandomRestorer(Engine* engine, uint64_t seed) {
   config.verifier = VerifierShape(engine->model().config);
   KAKEYA_ASSIGN_OR_RETURN(RestorerModel random,
                           RestorerModel::Random(config, engine->model(), seed, &engine->budget()));
-  return RestorerFactory([model = std::make_shared<const RestorerModel>(std::move(random))](
-                             const Engine& owner, MemoryBudget* budget) {
-    return LearnedRestorer::Create(&owner.model(), model.get(), budget);
-  });
+  return RestorerFactory(
+      [model = std::make_shared<const RestorerModel>(std::move(random))](
+          const Engine& owner, MemoryBudget* budget) -> Result<std::unique_ptr<Restorer>> {
+        KAKEYA_ASSIGN_OR_RETURN(auto restorer,
+                                LearnedRestorer::Create(&owner.model(), model.get(), budget));
+        return std::unique_ptr<Restorer>(std::move(restorer));
+      });
 }
 
 Result<std::vector<SessionOptions>> SessionsOf(const BenchFlags& flags, Engine* engine) {

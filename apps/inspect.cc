@@ -40,17 +40,17 @@ std::string_view NameOf(RopeScaling scaling) {
 
 Json DescribeConfig(const ModelConfig& config) {
   return {{"architecture", NameOf(config.architecture)},
-          {"layers", config.num_layers},
+          {"layers", config.num_layers()},
           {"hidden_size", config.hidden_size},
-          {"intermediate_size", config.intermediate_size},
-          {"heads", config.num_heads},
-          {"kv_heads", config.num_kv_heads},
-          {"head_dim", config.head_dim},
+          {"intermediate_size", config.common_layer().intermediate_size},
+          {"heads", config.common_layer().num_heads},
+          {"kv_heads", config.common_layer().num_kv_heads},
+          {"head_dim", config.common_layer().head_dim},
           {"vocab_size", config.vocab_size},
           {"tied_embeddings", config.tie_word_embeddings},
-          {"qk_norm", config.qk_norm},
-          {"rope_theta", config.rope.theta},
-          {"rope_scaling", NameOf(config.rope.scaling)},
+          {"qk_norm", config.common_layer().qk_norm},
+          {"rope_theta", config.ropes[0].theta},
+          {"rope_scaling", NameOf(config.ropes[0].scaling)},
           {"max_positions", config.max_positions},
           {"eos_token_ids", config.eos_token_ids}};
 }
@@ -89,7 +89,8 @@ Json DescribeTensors(const Checkpoint& checkpoint, bool list) {
 // Bytes of K/V in BF16: per position with --kv full, and in all with the default window.
 Json DescribeKv(const ModelConfig& config) {
   const KvPolicy window{.kind = KvPolicy::Kind::kWindow};
-  const int64_t per_position = int64_t{2} * config.num_layers * config.kv_size() * 2;
+  const int64_t per_position =
+      int64_t{2} * config.num_layers() * config.common_layer().kv_size() * 2;
   const int64_t slabs = WindowChunks(window) + SinkChunks(window);
   return {{"bytes_per_position", per_position},
           {"full_bytes_at_max_positions", per_position * config.max_positions},

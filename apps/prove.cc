@@ -12,8 +12,8 @@
 #include "base/build_id.h"
 #include "base/system.h"
 #include "eval/recall/prompts/builtin_haystack.h"
-#include "eval/recall/run/name_list.h"
 #include "eval/recall/report/report.h"
+#include "eval/recall/run/name_list.h"
 #include "eval/recall/run/restorers.h"
 #include "format/fingerprint.h"
 #include "format/read_file.h"
@@ -218,9 +218,10 @@ class Prove {
   uint64_t BufferBytes() const {
     if (flags_.kv.kv != "restored") return 0;
     const Model& model = engine_->model();
-    const KvShape shape{.layers = model.config.num_layers,
-                        .kv_heads = model.config.num_kv_heads,
-                        .head_dim = model.config.head_dim,
+    const LayerConfig& layer = model.config.common_layer();
+    const KvShape shape{.layers = model.config.num_layers(),
+                        .kv_heads = layer.num_kv_heads,
+                        .head_dim = layer.head_dim,
                         .type = options_.session.kv_type.value_or(KvTypeFor(model.weights.dtype))};
     return RestoreBufferBytes(options_.session.restore, shape);
   }

@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <iterator>
-
-#include "base/checked.h"
 
 namespace kakeya {
 
@@ -28,113 +25,126 @@ Status CheckPolicy(const KvPolicy& policy) {
   return OkStatus();
 }
 
-Result<KvCache> KvCache::Create(const KvShape& shape, const KvPolicy& policy,
+Result<KvCache> KvCache::Create(std::span<const KvLayer> layers, KvType type,
                                 MemoryBudget* budget) {
-  assert(shape.layers > 0 && shape.kv_heads > 0 && shape.head_dim > 0);
-  KAKEYA_RETURN_IF_ERROR(CheckPolicy(policy));
-  KvCache cache(shape, policy, budget);
-  if (policy.bounded()) {
-    // Asked for as a whole: a window that can't fit is refused before memory is filled with part of
-    // it.
-    const int64_t slabs = WindowChunks(policy) + SinkChunks(policy);
-    const auto bytes = CheckedMul(static_cast<uint64_t>(slabs), cache.SlabBytes());
-    if (!bytes || *bytes > budget->available()) {
-      return ResourceExhausted(
-          "K/V cache: sink {} and window {} need {} slabs of {} bytes, and {} bytes are available",
-          policy.sink, policy.window, slabs, cache.SlabBytes(), budget->available());
+  assert(!layers.empty());
+  KvCache cache(type);
+  std::vector<KvLayer> kinds;
+  std::vector<int> counts;
+  for (const KvLayer& layer : layers) {
+    KAKEYA_RETURN_IF_ERROR(CheckPolicy(layer.policy));
+    const auto kind = std::find(kinds.begin(), kinds.end(), layer);
+    const auto group = static_cast<size_t>(kind - kinds.begin());
+    if (kind == kinds.end()) {
+      kinds.push_back(layer);
+      counts.push_back(0);
     }
-    KAKEYA_RETURN_IF_ERROR(cache.Grow(WindowChunks(policy), &cache.slabs_));
-    KAKEYA_RETURN_IF_ERROR(cache.Grow(SinkChunks(policy), &cache.sink_slabs_));
+    cache.places_.push_back({.group = group, .index = counts[group]++});
+  }
+  for (size_t i = 0; i < kinds.size(); ++i) {
+    KAKEYA_ASSIGN_OR_RETURN(KvGroup group, KvGroup::Create(kinds[i], counts[i], type, budget));
+    cache.groups_.push_back(std::move(group));
   }
   return cache;
 }
 
-size_t KvCache::PageBytes() const {
-  return KvPageBytes(shape_.type, shape_.kv_heads, shape_.head_dim);
-}
-
-Result<Buffer> KvCache::NewSlab() const {
-  KAKEYA_ASSIGN_OR_RETURN(Buffer slab, budget_->Allocate(MemoryTag::kKv, SlabBytes(), "K/V cache"));
-  // All ones is NaN in every type, or makes NaN as an affine scale: a mask that lets an unwritten
-  // slot through then shows in the output.
-  std::fill_n(slab.data(), slab.size(), std::byte{0xff});
-  return slab;
-}
-
-// Brings *out to at least `slabs` slabs, or leaves it as it was.
-Status KvCache::Grow(int64_t slabs, std::vector<Buffer>* out) const {
-  std::vector<Buffer> fresh;
-  while (static_cast<int64_t>(out->size() + fresh.size()) < slabs) {
-    KAKEYA_ASSIGN_OR_RETURN(Buffer slab, NewSlab());
-    fresh.push_back(std::move(slab));
-  }
-  std::move(fresh.begin(), fresh.end(), std::back_inserter(*out));
-  return OkStatus();
+Result<KvCache> KvCache::Create(const KvShape& shape, const KvPolicy& policy,
+                                MemoryBudget* budget) {
+  const std::vector<KvLayer> layers(
+      static_cast<size_t>(shape.layers),
+      {.kv_heads = shape.kv_heads, .head_dim = shape.head_dim, .policy = policy});
+  return Create(layers, shape.type, budget);
 }
 
 size_t KvCache::resident_bytes() const {
   size_t bytes = 0;
-  for (const Buffer& slab : slabs_) bytes += slab.size();
-  for (const Buffer& slab : sink_slabs_) bytes += slab.size();
+  for (const KvGroup& group : groups_) bytes += group.resident_bytes();
   return bytes;
 }
 
-const Buffer& KvCache::SlabOf(int64_t chunk) const {
-  const int64_t slabs = static_cast<int64_t>(slabs_.size());
-  assert(policy_.bounded() || chunk < slabs);
-  return slabs_[chunk % slabs];
+bool KvCache::AnyBounded() const {
+  return std::any_of(groups_.begin(), groups_.end(),
+                     [](const KvGroup& group) { return group.layer().policy.bounded(); });
 }
 
 Status KvCache::Stage(int64_t n) {
-  assert(n >= 1 && staged_ == 0);
-  if (!policy_.bounded()) {
-    KAKEYA_RETURN_IF_ERROR(Grow(ChunkOf(size_ + n - 1) + 1, &slabs_));
-  }
+  assert(n >= 1 && staged_ == 0 && intact());
+  // A group that has grown when another one can't keeps a slab more than it needs, which the next
+  // block uses: nobody sees it.
+  for (KvGroup& group : groups_) KAKEYA_RETURN_IF_ERROR(group.Reserve(size_ + n));
   staged_ = n;
   return OkStatus();
 }
 
-void KvCache::Write(const OpContext& context, int layer, int64_t first_position, int rows,
-                    const float* k, const float* v) {
+// Tells the listener of the chunks that no query at first_position or later sees. They are all
+// still there: the piece before this one saw them, or had seen them leave.
+Status KvCache::Evict(const OpContext& context, int layer, int64_t first_position) {
+  Place& place = places_[layer];
+  const KvGroup& group = groups_[place.group];
+  const int64_t gone = ChunkOf(WindowBegin(group.layer().policy, first_position));
+  for (; place.evicted < gone; ++place.evicted) {
+    if (listener_ == nullptr) continue;
+    assert(group.Holds(place.evicted));
+    KAKEYA_RETURN_IF_ERROR(
+        listener_->OnEvict(context, layer, group.PageOf(place.index, place.evicted)));
+  }
+  return OkStatus();
+}
+
+Status KvCache::Write(const OpContext& context, int layer, int64_t first_position, int rows,
+                      const float* k, const float* v) {
   assert(rows >= 1 && rows <= kStaging);
   assert(first_position >= size_ && first_position + rows <= size_ + staged_);
-  const int64_t row_elements = int64_t{shape_.kv_heads} * shape_.head_dim;
-  for (int row = 0; row < rows;) {
-    const int64_t position = first_position + row;
-    const int slot = static_cast<int>(position % kChunk);
-    const int n = std::min(rows - row, kChunk - slot);  // up to the end of this chunk
-    const auto store = [&](const Buffer& slab, int count) {
-      StoreKv(context, k + row * row_elements, v + row * row_elements, count, shape_.kv_heads,
-              shape_.head_dim, shape_.type, Page(slab, layer), slot);
-    };
-    const int64_t chunk = ChunkOf(position);
-    store(SlabOf(chunk), n);
-    // The sinks alone: what else the chunk held is gone once the ring has moved on.
-    const auto sinks = static_cast<int>(std::clamp<int64_t>(policy_.sink - position, 0, n));
-    if (policy_.bounded() && sinks > 0) store(sink_slabs_[chunk], sinks);
-    row += n;
-  }
+  KAKEYA_RETURN_IF_ERROR(Evict(context, layer, first_position));
+  const Place& place = places_[layer];
+  groups_[place.group].Write(context, place.index, first_position, rows, k, v);
+  return OkStatus();
 }
 
 std::span<const KvPage> KvCache::View(int layer, int64_t first_position, int rows) {
-  const int64_t begin = ChunkOf(WindowBegin(policy_, first_position));
-  const int64_t end = ChunkOf(first_position + rows - 1) + 1;
+  const Place& place = places_[layer];
   view_.clear();
-  const int64_t sinks = std::min<int64_t>(sink_slabs_.size(), begin);
-  for (int64_t chunk = 0; chunk < sinks; ++chunk) {
-    view_.push_back({chunk * kChunk, Page(sink_slabs_[chunk], layer)});
-  }
-  for (int64_t chunk = begin; chunk < end; ++chunk) {
-    view_.push_back({chunk * kChunk, Page(SlabOf(chunk), layer)});
-  }
+  groups_[place.group].View(place.index, first_position, rows, &view_);
   return view_;
 }
 
 void KvCache::Commit(int64_t n) {
   assert(n >= 0 && n <= staged_);
-  assert(n == staged_ || staged_ <= kStaging || !policy_.bounded());
+  assert(n == staged_ || n == 0 || staged_ <= kStaging || !AnyBounded());
   size_ += n;
   staged_ = 0;
+  if (n == 0) {
+    // Chunks that held rejected rows will be told again with what comes in their place.
+    for (Place& place : places_) place.evicted = std::min(place.evicted, ChunkOf(size_));
+  }
+}
+
+bool KvCache::CanTruncate(int64_t n) const {
+  return std::all_of(groups_.begin(), groups_.end(),
+                     [&](const KvGroup& group) { return group.HoldsViewOf(n); });
+}
+
+void KvCache::Truncate(int64_t n) {
+  assert(n >= 0 && n <= size_ && staged_ == 0 && CanTruncate(n));
+  size_ = n;
+  for (Place& place : places_) place.evicted = std::min(place.evicted, ChunkOf(n));
+}
+
+void KvCache::Clear() {
+  assert(staged_ == 0);
+  for (KvGroup& group : groups_) group.Clear();
+  for (Place& place : places_) place.evicted = 0;
+  size_ = 0;
+}
+
+void KvCache::SetLoadedSize(int64_t size) {
+  assert(size_ == 0 && staged_ == 0);
+  size_ = size;
+  for (Place& place : places_) {
+    const KvPolicy& policy = groups_[place.group].layer().policy;
+    // The listener has what left before the file was written.
+    place.evicted = size == 0 ? 0 : ChunkOf(WindowBegin(policy, size - 1));
+  }
 }
 
 }  // namespace kakeya

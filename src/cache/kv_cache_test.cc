@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <random>
+#include <utility>
 
 namespace kakeya {
 namespace {
@@ -50,6 +52,11 @@ class Reference {
     ASSERT_EQ(cache_->size(), static_cast<int64_t>(rows_.size()));
   }
 
+  void Truncate(int64_t n) {
+    cache_->Truncate(n);
+    rows_.resize(static_cast<size_t>(n));
+  }
+
  private:
   // Every layer gets the same values plus its own number, so that mixed-up layers show.
   static float Expected(const std::vector<float>& row, int layer, int i) { return row[i] + layer; }
@@ -60,15 +67,15 @@ class Reference {
       for (int i = 0; i < kRow; ++i) k.push_back(Expected(rows[p], layer, i));
       for (int i = 0; i < kRow; ++i) v.push_back(Expected(rows[p], layer, kRow + i));
     }
-    cache_->Write({}, layer, first, n, k.data(), v.data());
+    ASSERT_TRUE(cache_->Write({}, layer, first, n, k.data(), v.data()).ok());
   }
 
   void Check(const std::vector<std::vector<float>>& rows, int layer, int64_t first, int n) {
     const std::span<const KvPage> pages = cache_->View(layer, first, n);
     for (int64_t query = first; query < first + n; ++query) {
-      const int64_t begin = WindowBegin(cache_->policy(), query);
+      const int64_t begin = WindowBegin(cache_->layer(0).policy, query);
       for (int64_t p = 0; p <= query; ++p) {
-        if (p < begin && p >= cache_->policy().sink) continue;
+        if (p < begin && p >= cache_->layer(0).policy.sink) continue;
         CheckPosition(pages, rows[p], layer, p);
       }
     }
@@ -76,7 +83,7 @@ class Reference {
 
   void CheckPosition(std::span<const KvPage> pages, const std::vector<float>& row, int layer,
                      int64_t position) {
-    const KvType type = cache_->shape().type;
+    const KvType type = cache_->type();
     // The coarsest type has steps of 2 / 15; values lie less than a layer's number apart from it.
     const float tolerance = type == KvType::kF32 ? 0.0f : 0.08f;
     for (const KvPage& page : pages) {
@@ -173,7 +180,7 @@ TEST(KvCacheTest, TenThousandRandomSequencesAgreeWithAPlainCache) {
       const int keep = random() % 3 == 0 ? 0 : static_cast<int>(random() % (n + 1));
       reference.Step(n, keep, &random, /*check=*/step == 3);
       ASSERT_FALSE(HasFatalFailure()) << "sequence " << sequence;
-      if (cache->policy().bounded()) {
+      if (cache->layer(0).policy.bounded()) {
         ASSERT_EQ(cache->resident_bytes(), bound);
       }
     }
@@ -226,13 +233,13 @@ TEST(KvCacheTest, StageBeyondTheBudgetChangesNothing) {
 // All that the next query may see, as bits.
 std::vector<float> Visible(KvCache* cache) {
   std::vector<float> out;
-  const KvType type = cache->shape().type;
-  const int64_t begin = WindowBegin(cache->policy(), cache->size());
+  const KvType type = cache->type();
+  const int64_t begin = WindowBegin(cache->layer(0).policy, cache->size());
   for (int layer = 0; layer < kShape.layers; ++layer) {
     for (const KvPage& page : cache->View(layer, cache->size(), 1)) {
       for (int slot = 0; slot < kChunk; ++slot) {
         const int64_t position = page.first_position + slot;
-        const bool visible = position < cache->policy().sink || position >= begin;
+        const bool visible = position < cache->layer(0).policy.sink || position >= begin;
         if (!visible || position >= cache->size()) continue;
         for (int i = 0; i < kRow; ++i) {
           const void* const head = HeadOf(page, type, i / kShape.head_dim);
@@ -262,6 +269,171 @@ TEST(KvCacheTest, RejectedDraftLeavesCommittedBitsUntouchedInEveryType) {
     }
     EXPECT_EQ(budget.used(MemoryTag::kKv), cache.resident_bytes());
   }
+}
+
+// Random drafts, commits and cuts: whatever the cache says can be taken back can be, and it says so
+// of all that invariant 5 promises.
+TEST(KvCacheTest, WhatIsTakenBackAndWrittenAnewIsWhatAPlainCacheHolds) {
+  MemoryBudget budget;
+  std::mt19937 random(23);
+  int64_t far_cuts = 0;
+  for (const KvPolicy& policy :
+       {KvPolicy{}, Window(4, 64), Window(0, 1), Window(3, 65), Window(70, 130)}) {
+    KvCache cache = KvCache::Create(kShape, policy, &budget).value();
+    Reference reference(&cache);
+    reference.Step(333, 333, &random);
+    int64_t written = 333;  // one past the last position ever written
+    for (int step = 0; step < 300; ++step) {
+      const int n = 1 + static_cast<int>(random() % kStaging);
+      written = std::max(written, cache.size() + n);
+      reference.Step(n, static_cast<int>(random() % (n + 1)), &random);
+      ASSERT_FALSE(HasFatalFailure());
+      const int64_t back = static_cast<int64_t>(random() % 150);
+      const int64_t to = std::max<int64_t>(0, cache.size() - back);
+      const bool promised = !policy.bounded() || to >= written - kStaging;
+      ASSERT_TRUE(cache.CanTruncate(to) || !promised) << to << " of " << written;
+      if (!cache.CanTruncate(to)) continue;
+      far_cuts += back > kStaging ? 1 : 0;
+      reference.Truncate(to);
+    }
+  }
+  EXPECT_GT(far_cuts, 0);
+}
+
+TEST(KvCacheTest, ABlockTooLongToRollBackSaysThatTheCacheIsLost) {
+  MemoryBudget budget;
+  for (const KvPolicy& policy : {KvPolicy{}, Window(4, 64)}) {
+    KvCache cache = KvCache::Create(kShape, policy, &budget).value();
+    Reference reference(&cache);
+    std::mt19937 random(5);
+    reference.Step(300, 300, &random);
+    reference.Step(64, 0, &random);
+    EXPECT_TRUE(cache.intact());
+    reference.Step(300, 0, &random);
+    EXPECT_EQ(cache.intact(), !policy.bounded());
+    const size_t bytes = cache.resident_bytes();
+    cache.Clear();
+    EXPECT_TRUE(cache.intact());
+    EXPECT_EQ(cache.size(), 0);
+    EXPECT_EQ(cache.resident_bytes(), bytes);
+    Reference anew(&cache);
+    anew.Step(200, 200, &random);
+  }
+}
+
+// Keeps what it is told of, as it stood in the page.
+class Archive : public EvictionListener {
+ public:
+  Status OnEvict(const OpContext& /*context*/, int layer, const KvPage& page) override {
+    if (layer == refused_layer) return Status(StatusCode::kUnavailable, "no room");
+    const auto* const from = static_cast<const std::byte*>(page.data);
+    const size_t bytes = KvPageBytes(kShape.type, kShape.kv_heads, kShape.head_dim);
+    pages[{layer, page.first_position / kChunk}].assign(from, from + bytes);
+    return OkStatus();
+  }
+  int refused_layer = -1;
+  std::map<std::pair<int, int64_t>, std::vector<std::byte>> pages;
+};
+
+TEST(KvCacheTest, WhatLeavesTheWindowIsToldWithTheBytesThatAFullCacheKeeps) {
+  MemoryBudget budget;
+  KvCache full = KvCache::Create(kShape, KvPolicy{}, &budget).value();
+  KvCache window = KvCache::Create(kShape, Window(4, 64), &budget).value();
+  Archive archive;
+  window.set_eviction_listener(&archive);
+  Reference keeps(&full);
+  Reference evicts(&window);
+  std::mt19937 random(1), same(1);
+  // Prefill, decoding, drafts that are rejected, and positions taken back.
+  for (const auto& [n, keep] :
+       {std::pair{500, 500}, {1, 1}, {64, 3}, {40, 0}, {1, 1}, {200, 200}}) {
+    keeps.Step(n, keep, &random);
+    evicts.Step(n, keep, &same);
+    const int64_t back = window.size() - 30;
+    if (!window.CanTruncate(back)) continue;
+    keeps.Truncate(back);
+    evicts.Truncate(back);
+  }
+  keeps.Step(130, 130, &random);
+  evicts.Step(130, 130, &same);
+  // One more piece: what the last query no longer saw is told then.
+  keeps.Step(1, 1, &random);
+  evicts.Step(1, 1, &same);
+  const int64_t gone = WindowBegin(Window(4, 64), window.size() - 1) / kChunk;
+  ASSERT_GT(gone, 8);
+  for (int layer = 0; layer < kShape.layers; ++layer) {
+    for (int64_t chunk = 0; chunk < gone; ++chunk) {
+      const KvPage page = full.groups()[0].PageOf(layer, chunk);
+      const auto found = archive.pages.find({layer, chunk});
+      ASSERT_NE(found, archive.pages.end()) << "chunk " << chunk;
+      EXPECT_EQ(std::memcmp(page.data, found->second.data(), found->second.size()), 0)
+          << "chunk " << chunk;
+    }
+  }
+}
+
+TEST(KvCacheTest, AnEvictionThatFailsFailsTheWrite) {
+  MemoryBudget budget;
+  KvCache cache = KvCache::Create(kShape, Window(4, 64), &budget).value();
+  Archive archive;
+  cache.set_eviction_listener(&archive);
+  Reference reference(&cache);
+  std::mt19937 random(1);
+  reference.Step(192, 192, &random);
+  archive.refused_layer = 1;
+  const std::vector<float> row(static_cast<size_t>(kRow) * 30);
+  ASSERT_TRUE(cache.Stage(30).ok());
+  EXPECT_TRUE(cache.Write({}, 0, 192, 30, row.data(), row.data()).ok());
+  EXPECT_EQ(cache.Write({}, 1, 192, 30, row.data(), row.data()).code(), StatusCode::kUnavailable);
+  cache.Rollback();
+  archive.refused_layer = -1;
+  EXPECT_TRUE(cache.intact());
+  reference.Step(30, 30, &random);  // goes on as if nothing had happened
+}
+
+// Full, bounded and differently shaped layers in one cache: a ring for each kind.
+TEST(KvCacheTest, LayersOfEachKindHaveARingOfTheirOwn) {
+  MemoryBudget budget;
+  const KvLayer full{.kv_heads = 2, .head_dim = 16, .policy = {}};
+  const KvLayer window{.kv_heads = 1, .head_dim = 8, .policy = Window(4, 64)};
+  const KvLayer wide{.kv_heads = 1, .head_dim = 8, .policy = Window(4, 256)};
+  const KvLayer layers[] = {window, window, full, window, wide};
+  KvCache cache = KvCache::Create(layers, KvType::kF32, &budget).value();
+  EXPECT_EQ(cache.groups().size(), 3u);
+  const auto slabs = [](const KvLayer& layer) {
+    return static_cast<size_t>(WindowChunks(layer.policy) + SinkChunks(layer.policy)) *
+           KvPageBytes(KvType::kF32, layer.kv_heads, layer.head_dim);
+  };
+  EXPECT_EQ(cache.resident_bytes(), 3 * slabs(window) + slabs(wide));
+  std::vector<float> k(64 * 32), v(64 * 32);
+  for (int64_t position = 0; position < 640; position += 64) {
+    ASSERT_TRUE(cache.Stage(64).ok());
+    for (int layer = 0; layer < cache.layers(); ++layer) {
+      const float value = static_cast<float>(1000 * layer + position / 64);
+      std::fill(k.begin(), k.end(), value);
+      std::fill(v.begin(), v.end(), -value);
+      ASSERT_TRUE(cache.Write({}, layer, position, 64, k.data(), v.data()).ok());
+    }
+    cache.Commit(64);
+  }
+  const size_t page = KvPageBytes(KvType::kF32, 2, 16);
+  EXPECT_EQ(cache.resident_bytes(), 3 * slabs(window) + slabs(wide) + 10 * page);
+  ASSERT_TRUE(cache.Stage(1).ok());
+  for (int layer = 0; layer < cache.layers(); ++layer) {
+    const KvLayer& kind = cache.layer(layer);
+    const std::span<const KvPage> pages = cache.View(layer, 639, 1);
+    const int64_t first = WindowBegin(kind.policy, 639) / kChunk;
+    EXPECT_EQ(static_cast<int64_t>(pages.size()),
+              10 - first + std::min<int64_t>(first, SinkChunks(kind.policy)));
+    for (const KvPage& seen : pages) {
+      const float expected = static_cast<float>(1000 * layer + seen.first_position / 64);
+      EXPECT_EQ(LoadKey(KvType::kF32, seen.data, kind.head_dim, 1, 3), expected);
+      EXPECT_EQ(LoadValue(KvType::kF32, seen.data, kind.head_dim, 1, 3), -expected);
+    }
+  }
+  cache.Rollback();
+  EXPECT_TRUE(cache.CanTruncate(600));
+  EXPECT_FALSE(cache.CanTruncate(200));  // the narrow window has moved on
 }
 
 TEST(KvCacheTest, WindowBeyondTheBudgetAllocatesNothing) {

@@ -50,6 +50,21 @@ RestoreBuffer::Page RestoreBuffer::Get(const PageKey& key) {
   return {pages_.data() + static_cast<size_t>(slot) * page_bytes_, fresh, &entry.failed};
 }
 
+void RestoreBuffer::Drop(const PageKey& key) {
+  const auto found = index_.find(key);
+  if (found == index_.end()) return;
+  slots_[found->second].round = 0;
+  index_.erase(found);
+}
+
+void RestoreBuffer::DropFrom(int64_t first_chunk) {
+  std::erase_if(index_, [&](const auto& entry) {
+    if (entry.first.chunk < first_chunk) return false;
+    slots_[entry.second].round = 0;
+    return true;
+  });
+}
+
 void RestoreBuffer::Unlink(int slot) {
   const Slot& entry = slots_[slot];
   (entry.newer >= 0 ? slots_[entry.newer].older : newest_) = entry.older;

@@ -12,28 +12,15 @@
 
 #include <cstdint>
 #include <map>
-#include <tuple>
 #include <vector>
 
 #include "backend/ops.h"
 #include "base/memory_budget.h"
 #include "base/status.h"
 #include "cache/kv_cache.h"
+#include "cache/restorer.h"
 
 namespace kakeya {
-
-// One chunk in one layer and KV head; `far` pages hold their keys rotated by slot.
-struct PageKey {
-  int layer = 0;
-  int kv_head = 0;
-  int64_t chunk = 0;
-  bool far = false;
-
-  bool operator<(const PageKey& other) const {
-    return std::tie(layer, kv_head, chunk, far) <
-           std::tie(other.layer, other.kv_head, other.chunk, other.far);
-  }
-};
 
 class RestoreBuffer {
  public:
@@ -58,6 +45,10 @@ class RestoreBuffer {
   // The page of a key, pinned until the next round. REQUIRES: fewer than entries() different keys
   // asked for in this round so far.
   Page Get(const PageKey& key);
+  // Drops a page, for it could not be filled.
+  void Drop(const PageKey& key);
+  // Drops the pages of the chunks from `first` on.
+  void DropFrom(int64_t first_chunk);
 
  private:
   struct Slot {

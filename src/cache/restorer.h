@@ -2,16 +2,18 @@
 // and whatever can reconstruct its past (a trained proposer with f_theta, or the verifier itself).
 //
 // A Restorer belongs to one session. It is told the token ids of the history as they become final,
-// says for each query which evicted chunks it attends to, and gives those chunks' K and V. It keeps
-// no K/V of evicted positions; what it keeps per token is counted in history_bytes().
+// says for each query which evicted chunks it attends to, and loads the pages of those chunks: made
+// by a network, computed anew, or read from wherever exact ones were put. What it keeps per token
+// is counted in history_bytes().
 //
-// Thread safety: Restore may run on several threads at once; everything else is for one thread.
-// Invariants: what Select and Restore give is a pure function of the ids told, the query and the
-// restorer's own parameters; how the ids were cut into calls, and what was asked before, never
-// shows.
+// Thread safety: Load may run on several threads at once; everything else is for one thread.
+// Invariants: what Select and Load give is a pure function of the ids told, the query and the
+// restorer's own parameters; how the ids were cut into calls, what was told and taken back, and
+// what was asked before never shows.
 #ifndef KAKEYA_CACHE_RESTORER_H_
 #define KAKEYA_CACHE_RESTORER_H_
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -49,6 +51,28 @@ struct ChunkVisit {
   uint64_t rows = 0;
 };
 
+// One chunk in one layer and KV head; `far` pages hold their keys rotated by slot.
+struct PageKey {
+  int layer = 0;
+  int kv_head = 0;
+  int64_t chunk = 0;
+  bool far = false;
+
+  auto operator<=>(const PageKey&) const = default;
+};
+
+// A page that is wanted, and where it goes.
+struct PageRequest {
+  PageKey key;
+  KvType type = KvType::kBF16;  // as the page is stored (backend/kv_page.h), of one KV head
+  int head_dim = 0;
+  // (kChunk, head_dim / 2): what turns keys that are not rotated yet. Exact pages come as they were
+  // stored, rotated to their own positions.
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+  void* page = nullptr;  // KvHeadBytes(type, head_dim)
+};
+
 class Restorer {
  public:
   virtual ~Restorer() = default;
@@ -56,22 +80,31 @@ class Restorer {
   // Tells the ids of the positions that follow those told so far. They are final. Errors:
   // ResourceExhausted; nothing was told then.
   virtual Status Extend(const OpContext& context, std::span<const int32_t> ids) = 0;
+  // Takes back the positions from n on. Errors: ResourceExhausted; then the restorer is as it was.
+  // REQUIRES: 0 <= n <= size().
+  virtual Status Truncate(const OpContext& context, int64_t n) = 0;
   // Positions told so far.
   virtual int64_t size() const = 0;
 
   // visits[h] = the chunks that KV head h of some row attends to, ascending, each with its rows.
   // REQUIRES: visits.size() is the number of KV heads; every chunk that a row may choose is whole:
-  // window_begin[rows - 1] <= size().
-  virtual void Select(const OpContext& context, const SelectQueries& queries,
-                      std::span<std::vector<ChunkVisit>> visits) = 0;
+  // window_begin[rows - 1] <= size(). Errors: whatever keeps the summaries from being read; the
+  // step fails.
+  virtual Status Select(const OpContext& context, const SelectQueries& queries,
+                        std::span<std::vector<ChunkVisit>> visits) = 0;
 
-  // Called before the first Restore of a layer in a block.
+  // Called before the first Load of a layer in a block. Errors fail the step.
   virtual Status BeginLayer(const OpContext& /*context*/, int /*layer*/) { return OkStatus(); }
 
-  // One chunk in one layer and KV head: keys (kChunk, head_dim) as the verifier has them after its
-  // k_norm and before the rotation, and values (kChunk, head_dim). May contain NaN or infinities:
-  // the caller then does without the chunk.
-  virtual void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const = 0;
+  // Pages that Load will soon be asked for, in the order in which they will be wanted: a hint, for
+  // sources that can fetch while others compute. A page may be loaded without, and a fetched one
+  // may never be asked for.
+  virtual void Prefetch(const OpContext& /*context*/, std::span<const PageKey> /*pages*/) {}
+
+  // Fills one page. Errors: NotFound where the source has no numbers to give (a code that is NaN):
+  // queries do without this page, and it is counted. Any other error, such as an unreadable file,
+  // fails the step: its message names the chunk.
+  virtual Status Load(const OpContext& context, const PageRequest& request) const = 0;
 
   // Beyond so many positions, counted from chunk to chunk, a chunk is far: queries see it as if it
   // stood just that far away. A multiple of kChunk, or INT64_MAX: nothing is far.

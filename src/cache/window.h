@@ -30,6 +30,8 @@ struct KvPolicy {
 
   // Whether positions are ever evicted.
   constexpr bool bounded() const { return kind != Kind::kFull; }
+
+  bool operator==(const KvPolicy&) const = default;
 };
 
 // "full", "window", "restored".

@@ -31,28 +31,27 @@ struct NetworkTensor {
 
 std::vector<NetworkTensor> TensorsOf(const ModelConfig& config) {
   const int64_t hidden = config.hidden_size;
-  const int64_t inner = config.intermediate_size;
-  const int64_t q = config.q_size();
-  const int64_t kv = config.kv_size();
   std::vector<NetworkTensor> out;
   out.push_back({Parameter::kEmbedding, 0, {config.vocab_size, hidden}});
   if (!config.tie_word_embeddings)
     out.push_back({Parameter::kHead, 0, {config.vocab_size, hidden}});
   out.push_back({Parameter::kFinalNorm, 0, {hidden}});
-  for (int layer = 0; layer < config.num_layers; ++layer) {
-    out.push_back({Parameter::kAttnNorm, layer, {hidden}});
-    out.push_back({Parameter::kQ, layer, {q, hidden}});
-    out.push_back({Parameter::kK, layer, {kv, hidden}});
-    out.push_back({Parameter::kV, layer, {kv, hidden}});
-    out.push_back({Parameter::kO, layer, {hidden, q}});
-    if (config.qk_norm) {
-      out.push_back({Parameter::kQNorm, layer, {config.head_dim}});
-      out.push_back({Parameter::kKNorm, layer, {config.head_dim}});
+  for (int i = 0; i < config.num_layers(); ++i) {
+    const LayerConfig& layer = config.layers[i];
+    const int64_t inner = layer.intermediate_size;
+    out.push_back({Parameter::kAttnNorm, i, {hidden}});
+    out.push_back({Parameter::kQ, i, {layer.q_size(), hidden}});
+    out.push_back({Parameter::kK, i, {layer.kv_size(), hidden}});
+    out.push_back({Parameter::kV, i, {layer.kv_size(), hidden}});
+    out.push_back({Parameter::kO, i, {hidden, layer.q_size()}});
+    if (layer.qk_norm) {
+      out.push_back({Parameter::kQNorm, i, {layer.head_dim}});
+      out.push_back({Parameter::kKNorm, i, {layer.head_dim}});
     }
-    out.push_back({Parameter::kMlpNorm, layer, {hidden}});
-    out.push_back({Parameter::kGate, layer, {inner, hidden}});
-    out.push_back({Parameter::kUp, layer, {inner, hidden}});
-    out.push_back({Parameter::kDown, layer, {hidden, inner}});
+    out.push_back({Parameter::kMlpNorm, i, {hidden}});
+    out.push_back({Parameter::kGate, i, {inner, hidden}});
+    out.push_back({Parameter::kUp, i, {inner, hidden}});
+    out.push_back({Parameter::kDown, i, {hidden, inner}});
   }
   return out;
 }
@@ -93,10 +92,11 @@ const GgufTensorType& TargetType(const std::string& name, const std::vector<int6
 
 // What Llama 3.1's formula divides each rotary frequency by.
 std::vector<float> RopeFactors(const ModelConfig& config) {
-  ModelConfig plain = config;
-  plain.rope.scaling = RopeScaling::kNone;
-  const std::vector<float> unscaled = RopeFrequencies(plain);
-  const std::vector<float> scaled = RopeFrequencies(config);
+  const int head_dim = config.common_layer().head_dim;
+  RopeConfig plain = config.ropes[0];
+  plain.scaling = RopeScaling::kNone;
+  const std::vector<float> unscaled = RopeFrequencies(plain, head_dim);
+  const std::vector<float> scaled = RopeFrequencies(config.ropes[0], head_dim);
   std::vector<float> factors(scaled.size());
   for (size_t i = 0; i < factors.size(); ++i) factors[i] = unscaled[i] / scaled[i];
   return factors;
@@ -110,9 +110,10 @@ ExportPlan PlanOf(const ModelConfig& config, DType type) {
     const GgufTensorType& stored = TargetType(name, tensor.shape, type, &plan);
     plan.tensors.push_back({.target = {std::move(name), &stored, tensor.shape}});
   }
-  if (config.rope.scaling == RopeScaling::kLlama3) {
-    ExportTensor factors{.target = {kRopeFactors, &FileTypeOf(DType::kF32), {config.head_dim / 2}},
-                         .values = RopeFactors(config)};
+  if (config.ropes[0].scaling == RopeScaling::kLlama3) {
+    ExportTensor factors{
+        .target = {kRopeFactors, &FileTypeOf(DType::kF32), {config.common_layer().head_dim / 2}},
+        .values = RopeFactors(config)};
     plan.tensors.push_back(std::move(factors));
   }
   return plan;
@@ -265,26 +266,27 @@ class TensorExporter {
 GgufMetadata NetworkMetadata(const ModelConfig& config) {
   GgufMetadata out;
   const std::string arch = NameOf(config.architecture);
+  const LayerConfig& layer = config.common_layer();
   const ConfigKeys keys = GgufKeys(config.architecture);
   const auto set = [&](const std::string& key, int64_t value) {
     out.SetU32(key, static_cast<uint32_t>(value));
   };
   out.SetString("general.architecture", arch);
-  set(arch + ".block_count", config.num_layers);
+  set(arch + ".block_count", config.num_layers());
   set(arch + ".context_length", config.max_positions);
   set(keys.hidden_size, config.hidden_size);
-  set(keys.intermediate_size, config.intermediate_size);
-  set(keys.num_heads, config.num_heads);
-  set(keys.num_kv_heads, config.num_kv_heads);
-  set(keys.head_dim, config.head_dim);
-  set(arch + ".attention.value_length", config.head_dim);
-  set(arch + ".rope.dimension_count", config.head_dim);
+  set(keys.intermediate_size, layer.intermediate_size);
+  set(keys.num_heads, layer.num_heads);
+  set(keys.num_kv_heads, layer.num_kv_heads);
+  set(keys.head_dim, layer.head_dim);
+  set(arch + ".attention.value_length", layer.head_dim);
+  set(arch + ".rope.dimension_count", layer.head_dim);
   set(keys.vocab_size, config.vocab_size);
   out.SetF32(arch + ".attention.layer_norm_rms_epsilon", config.rms_norm_eps);
-  out.SetF32(arch + ".rope.freq_base", static_cast<float>(config.rope.theta));
-  if (config.rope.scaling == RopeScaling::kLinear) {
+  out.SetF32(arch + ".rope.freq_base", static_cast<float>(config.ropes[0].theta));
+  if (config.ropes[0].scaling == RopeScaling::kLinear) {
     out.SetString(arch + ".rope.scaling.type", "linear");
-    out.SetF32(arch + ".rope.scaling.factor", static_cast<float>(config.rope.factor));
+    out.SetF32(arch + ".rope.scaling.factor", static_cast<float>(config.ropes[0].factor));
   }
   return out;
 }
@@ -330,8 +332,9 @@ Result<ExportPlan> PlanOfFolder(const Checkpoint& folder, const ModelConfig& con
     KAKEYA_RETURN_IF_ERROR(folder.View(*source).status());
     plan.tensors[i].source = source;
     if (config.architecture == Architecture::kLlama) {
-      if (parameter == Parameter::kQ) plan.tensors[i].pair_heads = config.num_heads;
-      if (parameter == Parameter::kK) plan.tensors[i].pair_heads = config.num_kv_heads;
+      if (parameter == Parameter::kQ) plan.tensors[i].pair_heads = config.layers[layer].num_heads;
+      if (parameter == Parameter::kK)
+        plan.tensors[i].pair_heads = config.layers[layer].num_kv_heads;
     }
   }
   return plan;

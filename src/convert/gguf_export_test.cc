@@ -12,18 +12,21 @@
 namespace kakeya {
 namespace {
 
+std::vector<float> FrequenciesOf(const ModelConfig& config) {
+  return RopeFrequencies(config.ropes[0], config.common_layer().head_dim);
+}
+
 ModelConfig Small(Architecture architecture) {
   ModelConfig config;
   config.architecture = architecture;
   config.vocab_size = 96;
   config.hidden_size = 64;
-  config.intermediate_size = 96;
-  config.num_layers = 2;
-  config.num_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 16;
+  config.layers.assign(2, {.num_heads = 4,
+                           .num_kv_heads = 2,
+                           .head_dim = 16,
+                           .intermediate_size = 96,
+                           .qk_norm = architecture == Architecture::kQwen3});
   config.max_positions = 128;
-  config.qk_norm = architecture == Architecture::kQwen3;
   return config;
 }
 
@@ -50,7 +53,7 @@ TEST_F(GgufExportTest, WhatIsWrittenIsReadAsTheSameNetwork) {
     for (const bool tied : {false, true}) {
       ModelConfig config = Small(architecture);
       config.tie_word_embeddings = tied;
-      config.rope.theta = 12345;
+      config.ropes[0].theta = 12345;
       config.eos_token_ids.clear();
       const std::string path = Write(config, DType::kQ8_0);
       const auto read = LoadModelConfig(path);
@@ -58,16 +61,11 @@ TEST_F(GgufExportTest, WhatIsWrittenIsReadAsTheSameNetwork) {
       EXPECT_EQ(read->architecture, architecture);
       EXPECT_EQ(read->vocab_size, config.vocab_size);
       EXPECT_EQ(read->hidden_size, config.hidden_size);
-      EXPECT_EQ(read->intermediate_size, config.intermediate_size);
-      EXPECT_EQ(read->num_layers, config.num_layers);
-      EXPECT_EQ(read->num_heads, config.num_heads);
-      EXPECT_EQ(read->num_kv_heads, config.num_kv_heads);
-      EXPECT_EQ(read->head_dim, config.head_dim);
+      EXPECT_EQ(read->layers, config.layers);
       EXPECT_EQ(read->rms_norm_eps, config.rms_norm_eps);
-      EXPECT_EQ(read->rope.theta, config.rope.theta);
+      EXPECT_EQ(read->ropes[0].theta, config.ropes[0].theta);
       EXPECT_EQ(read->max_positions, config.max_positions);
       EXPECT_EQ(read->tie_word_embeddings, tied);
-      EXPECT_EQ(read->qk_norm, config.qk_norm);
       MemoryBudget budget;
       const auto weights = LoadWeights(path, *read, &budget, nullptr);
       ASSERT_TRUE(weights.ok()) << weights.status().message();
@@ -79,19 +77,19 @@ TEST_F(GgufExportTest, WhatIsWrittenIsReadAsTheSameNetwork) {
 
 TEST_F(GgufExportTest, RotaryScalingComesBack) {
   ModelConfig config = Small(Architecture::kLlama);
-  config.rope.theta = 500000;
-  config.rope.scaling = RopeScaling::kLinear;
-  config.rope.factor = 4;
+  config.ropes[0].theta = 500000;
+  config.ropes[0].scaling = RopeScaling::kLinear;
+  config.ropes[0].factor = 4;
   const auto linear = LoadModelConfig(Write(config, DType::kF32));
   ASSERT_TRUE(linear.ok()) << linear.status().message();
-  EXPECT_EQ(RopeFrequencies(*linear), RopeFrequencies(config));
-  config.rope.scaling = RopeScaling::kLlama3;
-  config.rope.original_max_positions = 64;
+  EXPECT_EQ(FrequenciesOf(*linear), FrequenciesOf(config));
+  config.ropes[0].scaling = RopeScaling::kLlama3;
+  config.ropes[0].original_max_positions = 64;
   const auto llama3 = LoadModelConfig(Write(config, DType::kF32));
   ASSERT_TRUE(llama3.ok()) << llama3.status().message();
-  EXPECT_EQ(llama3->rope.scaling, RopeScaling::kFactors);
-  const std::vector<float> want = RopeFrequencies(config);
-  const std::vector<float> got = RopeFrequencies(*llama3);
+  EXPECT_EQ(llama3->ropes[0].scaling, RopeScaling::kFactors);
+  const std::vector<float> want = FrequenciesOf(config);
+  const std::vector<float> got = FrequenciesOf(*llama3);
   ASSERT_EQ(got.size(), want.size());
   for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i] / want[i], 1, 1e-6) << i;
 }
@@ -121,7 +119,7 @@ TEST_F(GgufExportTest, StoppingLeavesNoFile) {
 
 TEST(ExportPlanTest, OnlyMatricesOfWholeBlocksGetABlockType) {
   ModelConfig config = Small(Architecture::kQwen3);
-  config.intermediate_size = 100;
+  for (LayerConfig& layer : config.layers) layer.intermediate_size = 100;
   config.tie_word_embeddings = true;
   const ExportPlan plan = PlanOfRandom(config, DType::kQ4_0);
   for (const ExportTensor& tensor : plan.tensors) {

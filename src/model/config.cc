@@ -77,7 +77,7 @@ Status RefuseOtherNetworks(const Json& config) {
 }
 
 Status ReadLlama3Scaling(const Json& config, const Json& rope, ModelConfig* out) {
-  RopeConfig* r = &out->rope;
+  RopeConfig* r = &out->ropes[0];
   KAKEYA_ASSIGN_OR_RETURN(r->low_freq_factor, GetDouble(rope, "low_freq_factor", 1e-6, 1e6));
   KAKEYA_ASSIGN_OR_RETURN(r->high_freq_factor, GetDouble(rope, "high_freq_factor", 1e-6, 1e6));
   if (r->high_freq_factor <= r->low_freq_factor) {
@@ -116,32 +116,36 @@ Status ReadRope(const Json& config, ModelConfig* out) {
   if (partial.value_or(1) != 1) {
     return Unsupported("partial_rotary_factor {} is not supported (supported: 1)", *partial);
   }
-  out->rope.theta = theta.value_or(out->rope.theta);
+  out->ropes[0].theta = theta.value_or(out->ropes[0].theta);
   if (type == "default") return OkStatus();
   if (type != "linear" && type != "llama3") {
     return Unsupported("rope_type {} is not supported (supported: default, linear, llama3)",
                        Quoted(type, 40));
   }
-  KAKEYA_ASSIGN_OR_RETURN(out->rope.factor, GetDouble(*rope, "factor", 1, kMaxRopeFactor));
-  out->rope.scaling = type == "linear" ? RopeScaling::kLinear : RopeScaling::kLlama3;
+  KAKEYA_ASSIGN_OR_RETURN(out->ropes[0].factor, GetDouble(*rope, "factor", 1, kMaxRopeFactor));
+  out->ropes[0].scaling = type == "linear" ? RopeScaling::kLinear : RopeScaling::kLlama3;
   return type == "linear" ? OkStatus() : ReadLlama3Scaling(config, *rope, out);
 }
 
 Status ReadSizes(const Json& config, ModelConfig* out) {
   KAKEYA_RETURN_IF_ERROR(ReadSize(config, "vocab_size", kMaxVocab, false, &out->vocab_size));
   KAKEYA_RETURN_IF_ERROR(ReadSize(config, "hidden_size", kMaxHidden, false, &out->hidden_size));
+  LayerConfig layer;
   KAKEYA_RETURN_IF_ERROR(
-      ReadSize(config, "intermediate_size", kMaxIntermediate, false, &out->intermediate_size));
+      ReadSize(config, "intermediate_size", kMaxIntermediate, false, &layer.intermediate_size));
+  int num_layers = 0;
+  KAKEYA_RETURN_IF_ERROR(ReadSize(config, "num_hidden_layers", kMaxLayers, false, &num_layers));
   KAKEYA_RETURN_IF_ERROR(
-      ReadSize(config, "num_hidden_layers", kMaxLayers, false, &out->num_layers));
+      ReadSize(config, "num_attention_heads", kMaxHeads, false, &layer.num_heads));
+  layer.num_kv_heads = layer.num_heads;
   KAKEYA_RETURN_IF_ERROR(
-      ReadSize(config, "num_attention_heads", kMaxHeads, false, &out->num_heads));
-  out->num_kv_heads = out->num_heads;
-  KAKEYA_RETURN_IF_ERROR(
-      ReadSize(config, "num_key_value_heads", kMaxHeads, true, &out->num_kv_heads));
+      ReadSize(config, "num_key_value_heads", kMaxHeads, true, &layer.num_kv_heads));
   KAKEYA_ASSIGN_OR_RETURN(auto head_dim, FindInt(config, "head_dim", 1, kMaxHidden));
   if (!head_dim && out->architecture == Architecture::kQwen3) head_dim = 128;
-  return SettleHeads(HuggingFaceKeys(), head_dim, out);
+  KAKEYA_RETURN_IF_ERROR(SettleHeads(HuggingFaceKeys(), head_dim, out->hidden_size, &layer));
+  layer.qk_norm = out->architecture == Architecture::kQwen3;
+  out->layers.assign(static_cast<size_t>(num_layers), layer);
+  return OkStatus();
 }
 
 // A token id, or a list of them; absent keys and nulls give an empty list.
@@ -183,7 +187,6 @@ Result<ModelConfig> ParseModelConfig(const Json& config) {
   ModelConfig out;
   KAKEYA_ASSIGN_OR_RETURN(out.architecture, ReadArchitecture(config));
   const bool is_qwen3 = out.architecture == Architecture::kQwen3;
-  out.qk_norm = is_qwen3;
   KAKEYA_RETURN_IF_ERROR(RefuseOtherNetworks(config));
   KAKEYA_RETURN_IF_ERROR(ReadSizes(config, &out));
   KAKEYA_ASSIGN_OR_RETURN(const auto eps, FindDouble(config, "rms_norm_eps", kMinEps, kMaxEps));

@@ -3,6 +3,8 @@
 #ifndef KAKEYA_MODEL_CONFIG_H_
 #define KAKEYA_MODEL_CONFIG_H_
 
+#include <algorithm>
+#include <cassert>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -39,25 +41,15 @@ struct RopeConfig {
   std::vector<float> factors;  // kFactors only: (head_dim / 2), all positive
 };
 
-// Immutable after reading. Every number has been checked: sizes are positive and bounded,
-// num_heads is a multiple of num_kv_heads, head_dim is a multiple of 8 and at most 256.
-struct ModelConfig {
-  Architecture architecture = Architecture::kQwen3;
-  int vocab_size = 0;
-  int hidden_size = 0;
-  int intermediate_size = 0;
-  int num_layers = 0;
+// What may differ from layer to layer.
+struct LayerConfig {
   int num_heads = 0;
   int num_kv_heads = 0;
   int head_dim = 0;
-  float rms_norm_eps = 1e-6f;
-  RopeConfig rope;
-  int64_t max_positions = 0;         // positions that the model was trained for
-  bool tie_word_embeddings = false;  // lm_head is the embedding
-  bool qk_norm = false;              // RmsNorm over each head of q and k before the rotation
-  std::optional<int32_t> bos_token_id;
-  std::vector<int32_t> eos_token_ids;  // any of them ends a text; ascending; may be empty
-  std::string torch_dtype;             // as the file says it, for display; may be empty
+  int intermediate_size = 0;
+  bool qk_norm = false;        // RmsNorm over each head of q and k before the rotation
+  int rope = 0;                // which of ModelConfig::ropes rotates q and k
+  int64_t sliding_window = 0;  // positions that a query sees, itself included; 0: all before it
 
   int q_size() const { return num_heads * head_dim; }
   int kv_size() const { return num_kv_heads * head_dim; }
@@ -65,6 +57,47 @@ struct ModelConfig {
   int qkv_size() const { return q_size() + 2 * kv_size(); }
   // Query heads per KV head.
   int group_size() const { return num_heads / num_kv_heads; }
+
+  bool operator==(const LayerConfig&) const = default;
+};
+
+// Immutable after reading. Every number has been checked: sizes are positive and bounded,
+// there is a layer at least, num_heads is a multiple of num_kv_heads, head_dim is a multiple of 8
+// and at most kMaxHeadDim, every layer's rope is one of ropes.
+struct ModelConfig {
+  Architecture architecture = Architecture::kQwen3;
+  int vocab_size = 0;
+  int hidden_size = 0;
+  std::vector<LayerConfig> layers;
+  std::vector<RopeConfig> ropes = {RopeConfig()};
+  float rms_norm_eps = 1e-6f;
+  int64_t max_positions = 0;         // positions that the model was trained for
+  bool tie_word_embeddings = false;  // lm_head is the embedding
+  std::optional<int32_t> bos_token_id;
+  std::vector<int32_t> eos_token_ids;  // any of them ends a text; ascending; may be empty
+  std::string torch_dtype;             // as the file says it, for display; may be empty
+
+  int num_layers() const { return static_cast<int>(layers.size()); }
+  // The layer that all others are like. Formats and parts that know one kind of layer ask for it.
+  // REQUIRES: the layers are alike.
+  const LayerConfig& common_layer() const {
+    assert(alike());
+    return layers.front();
+  }
+  bool alike() const {
+    return std::all_of(layers.begin(), layers.end(),
+                       [&](const LayerConfig& layer) { return layer == layers.front(); });
+  }
+  // Elements of the widest layer's activations: what buffers that serve every layer are made for.
+  int max_q_size() const { return Widest(&LayerConfig::q_size); }
+  int max_kv_size() const { return Widest(&LayerConfig::kv_size); }
+
+ private:
+  int Widest(int (LayerConfig::*size)() const) const {
+    int most = 0;
+    for (const LayerConfig& layer : layers) most = std::max(most, (layer.*size)());
+    return most;
+  }
 };
 
 // Reads the config.json of transformers 4 (rope_theta, rope_scaling) and 5 (rope_parameters).

@@ -30,27 +30,28 @@ ConfigKeys GgufKeys(Architecture architecture) {
           .head_dim = prefix + "attention.key_length"};
 }
 
-Status SettleHeads(const ConfigKeys& keys, std::optional<int64_t> head_dim, ModelConfig* config) {
-  if (config->num_heads % config->num_kv_heads != 0) {
-    return Corrupt("{} {} is not a multiple of {} {}", keys.num_heads, config->num_heads,
-                   keys.num_kv_heads, config->num_kv_heads);
+Status SettleHeads(const ConfigKeys& keys, std::optional<int64_t> head_dim, int hidden_size,
+                   LayerConfig* layer) {
+  if (layer->num_heads % layer->num_kv_heads != 0) {
+    return Corrupt("{} {} is not a multiple of {} {}", keys.num_heads, layer->num_heads,
+                   keys.num_kv_heads, layer->num_kv_heads);
   }
-  if (config->group_size() > kMaxGroup) {
+  if (layer->group_size() > kMaxGroup) {
     return Unsupported("{} {} is {} times {} {}, at most {} times is supported", keys.num_heads,
-                       config->num_heads, config->group_size(), keys.num_kv_heads,
-                       config->num_kv_heads, kMaxGroup);
+                       layer->num_heads, layer->group_size(), keys.num_kv_heads,
+                       layer->num_kv_heads, kMaxGroup);
   }
   if (head_dim) {
-    config->head_dim = static_cast<int>(*head_dim);
-  } else if (config->hidden_size % config->num_heads != 0) {
+    layer->head_dim = static_cast<int>(*head_dim);
+  } else if (hidden_size % layer->num_heads != 0) {
     return Corrupt("{} {} is not a multiple of {} {}, and {} is missing", keys.hidden_size,
-                   config->hidden_size, keys.num_heads, config->num_heads, keys.head_dim);
+                   hidden_size, keys.num_heads, layer->num_heads, keys.head_dim);
   } else {
-    config->head_dim = config->hidden_size / config->num_heads;
+    layer->head_dim = hidden_size / layer->num_heads;
   }
-  if (config->head_dim > kMaxHeadDim || config->head_dim % kHeadDimMultiple != 0) {
+  if (layer->head_dim > kMaxHeadDim || layer->head_dim % kHeadDimMultiple != 0) {
     return Unsupported("{} {} is not supported (supported: multiples of {} up to {})",
-                       keys.head_dim, config->head_dim, kHeadDimMultiple, kMaxHeadDim);
+                       keys.head_dim, layer->head_dim, kHeadDimMultiple, kMaxHeadDim);
   }
   return OkStatus();
 }

@@ -41,9 +41,10 @@ ConfigKeys HuggingFaceKeys();
 ConfigKeys GgufKeys(Architecture architecture);
 
 // Checks num_heads against num_kv_heads and sets head_dim: the file's, or hidden_size / num_heads
-// where it says nothing. REQUIRES: the other sizes are set. Errors: Corrupt, Unsupported, with the
-// keys and both values.
-Status SettleHeads(const ConfigKeys& keys, std::optional<int64_t> head_dim, ModelConfig* config);
+// where it says nothing. REQUIRES: the layer's other sizes are set. Errors: Corrupt, Unsupported,
+// with the keys and both values.
+Status SettleHeads(const ConfigKeys& keys, std::optional<int64_t> head_dim, int hidden_size,
+                   LayerConfig* layer);
 
 }  // namespace kakeya
 

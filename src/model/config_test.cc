@@ -50,18 +50,18 @@ TEST(ModelConfigTest, EveryQwen3MemberIsRead) {
   EXPECT_EQ(c->architecture, Architecture::kQwen3);
   EXPECT_EQ(c->vocab_size, 512);
   EXPECT_EQ(c->hidden_size, 64);
-  EXPECT_EQ(c->intermediate_size, 96);
-  EXPECT_EQ(c->num_layers, 2);
-  EXPECT_EQ(c->num_heads, 4);
-  EXPECT_EQ(c->num_kv_heads, 2);
-  EXPECT_EQ(c->head_dim, 32);
-  EXPECT_EQ(c->qkv_size(), 4 * 32 + 2 * 2 * 32);
+  EXPECT_EQ(c->common_layer().intermediate_size, 96);
+  EXPECT_EQ(c->num_layers(), 2);
+  EXPECT_EQ(c->common_layer().num_heads, 4);
+  EXPECT_EQ(c->common_layer().num_kv_heads, 2);
+  EXPECT_EQ(c->common_layer().head_dim, 32);
+  EXPECT_EQ(c->common_layer().qkv_size(), 4 * 32 + 2 * 2 * 32);
   EXPECT_EQ(c->rms_norm_eps, 1e-5f);
-  EXPECT_EQ(c->rope.theta, 1e6);
-  EXPECT_EQ(c->rope.scaling, RopeScaling::kNone);
+  EXPECT_EQ(c->ropes[0].theta, 1e6);
+  EXPECT_EQ(c->ropes[0].scaling, RopeScaling::kNone);
   EXPECT_EQ(c->max_positions, 8192);
   EXPECT_TRUE(c->tie_word_embeddings);
-  EXPECT_TRUE(c->qk_norm);
+  EXPECT_TRUE(c->common_layer().qk_norm);
   EXPECT_EQ(c->bos_token_id, 1);
   EXPECT_EQ(c->eos_token_ids, std::vector<int32_t>{2});
   EXPECT_EQ(c->torch_dtype, "bfloat16");
@@ -70,13 +70,13 @@ TEST(ModelConfigTest, EveryQwen3MemberIsRead) {
 TEST(ModelConfigTest, AbsentKeysMeanWhatTransformersMeans) {
   const Result<ModelConfig> llama = ParseModelConfig(Llama());
   ASSERT_TRUE(llama.ok()) << llama.status().message();
-  EXPECT_EQ(llama->num_kv_heads, 4);
-  EXPECT_EQ(llama->head_dim, 16);
+  EXPECT_EQ(llama->common_layer().num_kv_heads, 4);
+  EXPECT_EQ(llama->common_layer().head_dim, 16);
   EXPECT_EQ(llama->rms_norm_eps, 1e-6f);
-  EXPECT_EQ(llama->rope.theta, 10000);
+  EXPECT_EQ(llama->ropes[0].theta, 10000);
   EXPECT_EQ(llama->max_positions, 2048);
   EXPECT_FALSE(llama->tie_word_embeddings);
-  EXPECT_FALSE(llama->qk_norm);
+  EXPECT_FALSE(llama->common_layer().qk_norm);
   EXPECT_EQ(llama->bos_token_id, 1);
   EXPECT_EQ(llama->eos_token_ids, std::vector<int32_t>{2});
 
@@ -87,8 +87,8 @@ TEST(ModelConfigTest, AbsentKeysMeanWhatTransformersMeans) {
   }
   const Result<ModelConfig> qwen = ParseModelConfig(bare);
   ASSERT_TRUE(qwen.ok()) << qwen.status().message();
-  EXPECT_EQ(qwen->head_dim, 128);
-  EXPECT_EQ(qwen->rope.theta, 10000);
+  EXPECT_EQ(qwen->common_layer().head_dim, 128);
+  EXPECT_EQ(qwen->ropes[0].theta, 10000);
   EXPECT_EQ(qwen->max_positions, 32768);
   EXPECT_FALSE(qwen->tie_word_embeddings);
   EXPECT_FALSE(qwen->bos_token_id.has_value());
@@ -116,12 +116,12 @@ TEST(ModelConfigTest, Llama3ScalingIsReadFromBothLayouts) {
   for (const Json& config : {old_layout, older_layout, new_layout}) {
     const Result<ModelConfig> c = ParseModelConfig(config);
     ASSERT_TRUE(c.ok()) << c.status().message();
-    EXPECT_EQ(c->rope.theta, 500000);
-    EXPECT_EQ(c->rope.scaling, RopeScaling::kLlama3);
-    EXPECT_EQ(c->rope.factor, 8);
-    EXPECT_EQ(c->rope.low_freq_factor, 1);
-    EXPECT_EQ(c->rope.high_freq_factor, 4);
-    EXPECT_EQ(c->rope.original_max_positions, 8192);
+    EXPECT_EQ(c->ropes[0].theta, 500000);
+    EXPECT_EQ(c->ropes[0].scaling, RopeScaling::kLlama3);
+    EXPECT_EQ(c->ropes[0].factor, 8);
+    EXPECT_EQ(c->ropes[0].low_freq_factor, 1);
+    EXPECT_EQ(c->ropes[0].high_freq_factor, 4);
+    EXPECT_EQ(c->ropes[0].original_max_positions, 8192);
   }
 }
 
@@ -129,9 +129,10 @@ TEST(ModelConfigTest, OriginalContextOfLlama3ScalingDefaultsToTheContext) {
   const Json config =
       With(With(Llama(), "max_position_embeddings", "4096"), "rope_scaling",
            R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4})");
-  EXPECT_EQ(ParseModelConfig(config)->rope.original_max_positions, 4096);
+  EXPECT_EQ(ParseModelConfig(config)->ropes[0].original_max_positions, 4096);
   EXPECT_EQ(ParseModelConfig(With(config, "original_max_position_embeddings", "1024"))
-                ->rope.original_max_positions,
+                ->ropes[0]
+                .original_max_positions,
             1024);
 }
 
@@ -139,15 +140,15 @@ TEST(ModelConfigTest, DefaultAndLinearRopeAreReadFromBothLayouts) {
   const auto plain = ParseModelConfig(
       With(Llama(), "rope_parameters", R"({"rope_type":"default","rope_theta":5000.0})"));
   ASSERT_TRUE(plain.ok());
-  EXPECT_EQ(plain->rope.theta, 5000);
-  EXPECT_EQ(plain->rope.scaling, RopeScaling::kNone);
-  EXPECT_EQ(ParseModelConfig(With(Llama(), "rope_scaling", "null"))->rope.scaling,
+  EXPECT_EQ(plain->ropes[0].theta, 5000);
+  EXPECT_EQ(plain->ropes[0].scaling, RopeScaling::kNone);
+  EXPECT_EQ(ParseModelConfig(With(Llama(), "rope_scaling", "null"))->ropes[0].scaling,
             RopeScaling::kNone);
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     const auto linear = ParseModelConfig(With(Llama(), key, R"({"type":"linear","factor":2.5})"));
     ASSERT_TRUE(linear.ok());
-    EXPECT_EQ(linear->rope.scaling, RopeScaling::kLinear);
-    EXPECT_EQ(linear->rope.factor, 2.5);
+    EXPECT_EQ(linear->ropes[0].scaling, RopeScaling::kLinear);
+    EXPECT_EQ(linear->ropes[0].factor, 2.5);
   }
 }
 

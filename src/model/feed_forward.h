@@ -3,15 +3,13 @@
 #define KAKEYA_MODEL_FEED_FORWARD_H_
 
 #include "backend/ops.h"
-#include "model/config.h"
 #include "model/forward.h"
-#include "model/weights.h"
 
 namespace kakeya {
 
 // workspace->hidden (rows, hidden_size) += down(silu(gate(x)) * up(x)), x = norm(hidden).
-void FeedForwardBlock(const OpContext& context, const ModelConfig& config,
-                      const LayerWeights& layer, int rows, Workspace* workspace);
+void FeedForwardBlock(const OpContext& context, const Model& model, int layer, int rows,
+                      Workspace* workspace);
 
 }  // namespace kakeya
 

@@ -2,83 +2,140 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "model/attention.h"
 #include "model/feed_forward.h"
 #include "model/rope.h"
 
 namespace kakeya {
+namespace {
+
+// The head size that a rope turns: that of any layer that uses it.
+int HeadDimOf(const ModelConfig& config, size_t rope) {
+  for (const LayerConfig& layer : config.layers) {
+    if (static_cast<size_t>(layer.rope) == rope) return layer.head_dim;
+  }
+  return config.layers.front().head_dim;
+}
+
+// The tables of all rows: each sequence's stand at its own positions.
+void RotaryTables(const Model& model, std::span<const Sequence> sequences, Workspace* workspace) {
+  for (size_t rope = 0; rope < model.inv_freq.size(); ++rope) {
+    const std::vector<float>& frequencies = model.inv_freq[rope];
+    int64_t at = 0;
+    for (const Sequence& sequence : sequences) {
+      RopeTables(frequencies, sequence.cache->size(), sequence.rows,
+                 workspace->cos[rope].as<float>() + at, workspace->sin[rope].as<float>() + at);
+      at += sequence.rows * static_cast<int64_t>(frequencies.size());
+    }
+  }
+}
+
+bool AllFailed(std::span<const Sequence> sequences) {
+  return std::none_of(sequences.begin(), sequences.end(),
+                      [](const Sequence& sequence) { return sequence.status.ok(); });
+}
+
+}  // namespace
+
 Result<Model> Model::Load(const std::string& path, MemoryBudget* budget, ThreadPool* pool,
                           const LoadProgress& progress) {
   Model model;
   KAKEYA_ASSIGN_OR_RETURN(model.config, LoadModelConfig(path));
   KAKEYA_ASSIGN_OR_RETURN(model.weights, LoadWeights(path, model.config, budget, pool, progress));
-  model.inv_freq = RopeFrequencies(model.config);
+  for (size_t rope = 0; rope < model.config.ropes.size(); ++rope) {
+    model.inv_freq.push_back(
+        RopeFrequencies(model.config.ropes[rope], HeadDimOf(model.config, rope)));
+  }
   return model;
 }
 
-Result<Workspace> Workspace::Create(const ModelConfig& config, int64_t rows, bool restored,
-                                    MemoryBudget* budget) {
+std::vector<KvLayer> KvLayersOf(const ModelConfig& config, const KvPolicy& policy) {
+  std::vector<KvLayer> out;
+  for (const LayerConfig& layer : config.layers) {
+    out.push_back({.kv_heads = layer.num_kv_heads, .head_dim = layer.head_dim, .policy = policy});
+  }
+  return out;
+}
+
+Result<Workspace> Workspace::Create(const ModelConfig& config, int64_t rows, int64_t logit_rows,
+                                    bool restored, MemoryBudget* budget) {
   assert(rows >= 1);
-  const int64_t q_dim = int64_t{config.num_heads} * config.head_dim;
-  const int64_t kv_dim = int64_t{config.num_kv_heads} * config.head_dim;
   Workspace w;
   w.rows = rows;
-  const auto allocate_rows = [&](MemoryTag tag, int64_t count, int64_t row_elements,
-                                 Buffer* out) -> Status {
+  w.logit_rows = logit_rows;
+  w.restored = restored;
+  int64_t qkv = 0;
+  int64_t inner = 0;
+  int64_t state = 0;
+  for (const LayerConfig& layer : config.layers) {
+    qkv = std::max<int64_t>(qkv, layer.qkv_size());
+    inner = std::max<int64_t>(inner, layer.intermediate_size);
+    state = std::max(state, layer.num_heads * AttentionStateFloats(layer.head_dim));
+  }
+  const int64_t q = config.max_q_size();
+  const auto allocate = [&](MemoryTag tag, int64_t count, int64_t row_elements,
+                            Buffer* out) -> Status {
     const size_t bytes = static_cast<size_t>(count * row_elements) * sizeof(float);
     KAKEYA_ASSIGN_OR_RETURN(*out, budget->Allocate(tag, bytes, "activations"));
     return OkStatus();
   };
-  const auto allocate = [&](MemoryTag tag, int64_t row_elements, Buffer* out) {
-    return allocate_rows(tag, rows, row_elements, out);
-  };
-  constexpr MemoryTag kScratch = MemoryTag::kScratch;
-  KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.hidden_size, &w.hidden));
-  KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.hidden_size, &w.normed));
-  KAKEYA_RETURN_IF_ERROR(allocate(kScratch, q_dim + 2 * kv_dim, &w.qkv));
-  KAKEYA_RETURN_IF_ERROR(allocate(kScratch, q_dim, &w.q));
-  KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kKv, 2 * kv_dim, &w.kv));
-  KAKEYA_RETURN_IF_ERROR(allocate(kScratch, q_dim, &w.context));
-  KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.intermediate_size, &w.gate));
-  KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.intermediate_size, &w.up));
-  KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.head_dim / 2, &w.cos));
-  KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.head_dim / 2, &w.sin));
+  const std::pair<Buffer*, int64_t> scratch[] = {{&w.hidden, config.hidden_size},
+                                                 {&w.normed, config.hidden_size},
+                                                 {&w.qkv, qkv},
+                                                 {&w.q, q},
+                                                 {&w.context, q},
+                                                 {&w.gate, inner},
+                                                 {&w.up, inner}};
+  for (const auto& [buffer, elements] : scratch) {
+    KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kScratch, rows, elements, buffer));
+  }
+  KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kKv, rows, int64_t{2} * config.max_kv_size(), &w.kv));
+  for (size_t rope = 0; rope < config.ropes.size(); ++rope) {
+    const int half = HeadDimOf(config, rope) / 2;
+    for (std::vector<Buffer>* tables : {&w.cos, &w.sin}) {
+      KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kScratch, rows, half, &tables->emplace_back()));
+    }
+  }
+  if (logit_rows > 0) {
+    constexpr MemoryTag kTag = MemoryTag::kScratch;
+    KAKEYA_RETURN_IF_ERROR(allocate(kTag, logit_rows, config.hidden_size, &w.drawn));
+    KAKEYA_RETURN_IF_ERROR(allocate(kTag, logit_rows, config.vocab_size, &w.logits));
+  }
   if (restored) {
     const int64_t piece = std::min<int64_t>(rows, kStaging);
-    const int64_t state = config.num_heads * AttentionStateFloats(config.head_dim);
-    KAKEYA_RETURN_IF_ERROR(allocate(kScratch, q_dim, &w.plain_q));
-    KAKEYA_RETURN_IF_ERROR(allocate_rows(kScratch, piece, q_dim, &w.far_q));
-    KAKEYA_RETURN_IF_ERROR(allocate_rows(kScratch, piece, state, &w.attention_state));
+    KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kScratch, rows, q, &w.plain_q));
+    KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kScratch, piece, q, &w.far_q));
+    KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kScratch, piece, state, &w.attention_state));
   }
   return w;
 }
 
-Status Forward(const OpContext& context, const Model& model, std::span<const int32_t> ids,
-               KvCache* cache, Restoration* restoration, Workspace* workspace) {
-  assert(cache->staged() == static_cast<int64_t>(ids.size()));
-  assert(static_cast<int64_t>(ids.size()) <= workspace->rows);
+void Forward(const OpContext& context, const Model& model, std::span<const int32_t> ids,
+             std::span<Sequence> sequences, const HiddenTaps& taps, Workspace* workspace) {
   const ModelConfig& config = model.config;
   const int rows = static_cast<int>(ids.size());
-  const int64_t first_position = cache->size();
-  EmbedRows(context, model.weights.embedding, ids, workspace->hidden.as<float>());
-  RopeTables(model.inv_freq, first_position, rows, workspace->cos.as<float>(),
-             workspace->sin.as<float>());
-  for (int layer = 0; layer < config.num_layers; ++layer) {
-    const LayerWeights& weights = model.weights.layers[layer];
-    KAKEYA_RETURN_IF_ERROR(AttentionBlock(context, config, weights, layer, first_position, rows,
-                                          cache, restoration, workspace));
-    FeedForwardBlock(context, config, weights, rows, workspace);
+  assert(rows <= workspace->rows);
+  float* const hidden = workspace->hidden.as<float>();
+  EmbedRows(context, model.weights.embedding, ids, hidden);
+  RotaryTables(model, sequences, workspace);
+  size_t tap = 0;
+  for (int layer = 0; layer < config.num_layers(); ++layer) {
+    AttentionBlock(context, {.model = model, .layer = layer, .cache_layer = layer}, sequences,
+                   workspace);
+    if (AllFailed(sequences)) return;
+    FeedForwardBlock(context, model, layer, rows, workspace);
+    if (tap < taps.layers.size() && taps.layers[tap] == layer) {
+      std::copy_n(hidden, int64_t{rows} * config.hidden_size, taps.outputs[tap++]);
+    }
   }
-  float* hidden = workspace->hidden.as<float>();
   RmsNorm(context, hidden, model.weights.final_norm.as<float>(), config.rms_norm_eps, rows,
           config.hidden_size, hidden);
-  return OkStatus();
 }
 
-void Logits(const OpContext& context, const Model& model, const Workspace& workspace,
-            int64_t first_row, int64_t rows, float* logits) {
-  const float* hidden = workspace.hidden.as<float>() + first_row * model.config.hidden_size;
+void Logits(const OpContext& context, const Model& model, const float* hidden, int64_t rows,
+            float* logits) {
   MatMul(context, hidden, static_cast<int>(rows), model.weights.head(), logits);
 }
 

@@ -41,7 +41,6 @@ class ConfigReader {
     KAKEYA_ASSIGN_OR_RETURN(const auto positions, Integer(Key("context_length"), 1, kMaxPositions));
     if (!positions) return Missing(Key("context_length"));
     out_.max_positions = *positions;
-    out_.qk_norm = out_.architecture == Architecture::kQwen3;
     out_.tie_word_embeddings = file_.Find("output.weight") == nullptr;
     if (const GgufTensor* embedding = file_.Find("token_embd.weight"); embedding != nullptr) {
       out_.torch_dtype = embedding->type->name;
@@ -113,20 +112,25 @@ class ConfigReader {
   Status ReadSizes() {
     const ConfigKeys keys = GgufKeys(out_.architecture);
     KAKEYA_RETURN_IF_ERROR(Size(keys.hidden_size, kMaxHidden, &out_.hidden_size));
-    KAKEYA_RETURN_IF_ERROR(Size(keys.intermediate_size, kMaxIntermediate, &out_.intermediate_size));
-    KAKEYA_RETURN_IF_ERROR(Size(Key("block_count"), kMaxLayers, &out_.num_layers));
-    KAKEYA_RETURN_IF_ERROR(Size(keys.num_heads, kMaxHeads, &out_.num_heads));
+    LayerConfig layer;
+    KAKEYA_RETURN_IF_ERROR(
+        Size(keys.intermediate_size, kMaxIntermediate, &layer.intermediate_size));
+    int num_layers = 0;
+    KAKEYA_RETURN_IF_ERROR(Size(Key("block_count"), kMaxLayers, &num_layers));
+    KAKEYA_RETURN_IF_ERROR(Size(keys.num_heads, kMaxHeads, &layer.num_heads));
     KAKEYA_ASSIGN_OR_RETURN(const auto kv_heads, Integer(keys.num_kv_heads, 1, kMaxHeads));
-    out_.num_kv_heads = static_cast<int>(kv_heads.value_or(out_.num_heads));
+    layer.num_kv_heads = static_cast<int>(kv_heads.value_or(layer.num_heads));
     KAKEYA_ASSIGN_OR_RETURN(const auto head_dim, Integer(keys.head_dim, 1, kMaxHidden));
-    KAKEYA_RETURN_IF_ERROR(InFile(SettleHeads(keys, head_dim, &out_)));
+    KAKEYA_RETURN_IF_ERROR(InFile(SettleHeads(keys, head_dim, out_.hidden_size, &layer)));
     for (const char* name : {"attention.value_length", "rope.dimension_count"}) {
       KAKEYA_ASSIGN_OR_RETURN(const auto other, Integer(Key(name), 1, kMaxHidden));
-      if (other && *other != out_.head_dim) {
+      if (other && *other != layer.head_dim) {
         return InFile(Unsupported("{} {} is not supported where a head has {} dimensions",
-                                  Key(name), *other, out_.head_dim));
+                                  Key(name), *other, layer.head_dim));
       }
     }
+    layer.qk_norm = out_.architecture == Architecture::kQwen3;
+    out_.layers.assign(static_cast<size_t>(num_layers), layer);
     return OkStatus();
   }
 
@@ -154,7 +158,7 @@ class ConfigReader {
   }
 
   Status ReadRope() {
-    RopeConfig* rope = &out_.rope;
+    RopeConfig* rope = &out_.ropes[0];
     KAKEYA_ASSIGN_OR_RETURN(const auto theta, Number(Key("rope.freq_base"), kMinTheta, kMaxTheta));
     rope->theta = theta.value_or(rope->theta);
     KAKEYA_ASSIGN_OR_RETURN(auto factor, Number(Key("rope.scaling.factor"), 0, kMaxRopeFactor));
@@ -180,21 +184,22 @@ class ConfigReader {
   Status ReadRopeFactors() {
     const GgufTensor* tensor = file_.Find("rope_freqs.weight");
     if (tensor == nullptr) return OkStatus();
-    const auto half = static_cast<size_t>(out_.head_dim / 2);
-    if (tensor->type->name != "F32" || tensor->shape != std::vector<int64_t>{out_.head_dim / 2}) {
+    const auto half = static_cast<size_t>(out_.common_layer().head_dim / 2);
+    if (tensor->type->name != "F32" ||
+        tensor->shape != std::vector<int64_t>{out_.common_layer().head_dim / 2}) {
       return InFile(Corrupt("rope_freqs.weight is {} {}, must be F32 [{}] (half a head)",
                             tensor->type->name, ShapeString(tensor->shape), half));
     }
-    if (out_.rope.scaling != RopeScaling::kNone) {
+    if (out_.ropes[0].scaling != RopeScaling::kNone) {
       return InFile(Unsupported("rope_freqs.weight together with {} {} is not supported",
-                                Key("rope.scaling.factor"), out_.rope.factor));
+                                Key("rope.scaling.factor"), out_.ropes[0].factor));
     }
-    out_.rope.scaling = RopeScaling::kFactors;
-    out_.rope.factors.resize(half);
-    std::memcpy(out_.rope.factors.data(), file_.Data(*tensor).data(), half * sizeof(float));
+    out_.ropes[0].scaling = RopeScaling::kFactors;
+    out_.ropes[0].factors.resize(half);
+    std::memcpy(out_.ropes[0].factors.data(), file_.Data(*tensor).data(), half * sizeof(float));
     KAKEYA_RETURN_IF_ERROR(file_.file().CheckIntact());
     for (size_t i = 0; i < half; ++i) {
-      const float factor = out_.rope.factors[i];
+      const float factor = out_.ropes[0].factors[i];
       if (!std::isfinite(factor) || factor <= 0) {
         return InFile(Corrupt("rope_freqs.weight holds {} at [{}]", factor, i));
       }

@@ -15,6 +15,10 @@
 namespace kakeya {
 namespace {
 
+std::vector<float> FrequenciesOf(const ModelConfig& config) {
+  return RopeFrequencies(config.ropes[0], config.common_layer().head_dim);
+}
+
 using testing::GgufBuilder;
 
 // The keys of a network of 4 heads of 16 and 2 KV heads; `skip` leaves one out.
@@ -66,18 +70,18 @@ TEST_F(GgufConfigTest, KeysBecomeTheConfig) {
   const Result<ModelConfig> config = Read(b);
   ASSERT_TRUE(config.ok()) << config.status().message();
   EXPECT_EQ(config->architecture, Architecture::kQwen3);
-  EXPECT_EQ(config->num_layers, 3);
+  EXPECT_EQ(config->num_layers(), 3);
   EXPECT_EQ(config->hidden_size, 64);
-  EXPECT_EQ(config->intermediate_size, 72);
-  EXPECT_EQ(config->num_heads, 4);
-  EXPECT_EQ(config->num_kv_heads, 2);
-  EXPECT_EQ(config->head_dim, 16);
+  EXPECT_EQ(config->common_layer().intermediate_size, 72);
+  EXPECT_EQ(config->common_layer().num_heads, 4);
+  EXPECT_EQ(config->common_layer().num_kv_heads, 2);
+  EXPECT_EQ(config->common_layer().head_dim, 16);
   EXPECT_EQ(config->max_positions, 4096);
   EXPECT_EQ(config->vocab_size, 300);
-  EXPECT_EQ(config->rope.theta, 1e6);
-  EXPECT_EQ(config->rope.scaling, RopeScaling::kNone);
+  EXPECT_EQ(config->ropes[0].theta, 1e6);
+  EXPECT_EQ(config->ropes[0].scaling, RopeScaling::kNone);
   EXPECT_EQ(config->rms_norm_eps, 1e-5f);
-  EXPECT_TRUE(config->qk_norm);
+  EXPECT_TRUE(config->common_layer().qk_norm);
   EXPECT_TRUE(config->tie_word_embeddings);
   EXPECT_EQ(config->bos_token_id, 7);
   EXPECT_EQ(config->eos_token_ids, (std::vector<int32_t>{5, 9}));
@@ -89,9 +93,9 @@ TEST_F(GgufConfigTest, LlamaHasItsOwnKeysAndNoQkNorm) {
   const Result<ModelConfig> config = Read(b);
   ASSERT_TRUE(config.ok()) << config.status().message();
   EXPECT_EQ(config->architecture, Architecture::kLlama);
-  EXPECT_FALSE(config->qk_norm);
+  EXPECT_FALSE(config->common_layer().qk_norm);
   EXPECT_FALSE(config->tie_word_embeddings);
-  EXPECT_EQ(config->head_dim, 16);  // 64 / 4, where no key says otherwise
+  EXPECT_EQ(config->common_layer().head_dim, 16);  // 64 / 4, where no key says otherwise
 }
 
 TEST_F(GgufConfigTest, MissingKeysAreNamed) {
@@ -150,15 +154,15 @@ TEST_F(GgufConfigTest, RotaryScalingIsReadOrRefused) {
   GgufBuilder b = Network("llama");
   b.String("llama.rope.scaling.type", "linear");
   b.F32("llama.rope.scaling.factor", 4);
-  EXPECT_EQ(Read(b)->rope.scaling, RopeScaling::kLinear);
-  EXPECT_EQ(Read(b)->rope.factor, 4);
+  EXPECT_EQ(Read(b)->ropes[0].scaling, RopeScaling::kLinear);
+  EXPECT_EQ(Read(b)->ropes[0].factor, 4);
   b = Network("llama");
   b.F32("llama.rope.scale_linear", 2);
-  EXPECT_EQ(Read(b)->rope.factor, 2);
+  EXPECT_EQ(Read(b)->ropes[0].factor, 2);
   b = Network("llama");
   b.String("llama.rope.scaling.type", "none");
   b.F32("llama.rope.scaling.factor", 4);
-  EXPECT_EQ(Read(b)->rope.scaling, RopeScaling::kNone);
+  EXPECT_EQ(Read(b)->ropes[0].scaling, RopeScaling::kNone);
   b = Network("llama");
   b.String("llama.rope.scaling.type", "yarn");
   EXPECT_EQ(ErrorOf(b),
@@ -175,11 +179,11 @@ TEST_F(GgufConfigTest, FactorsDivideTheFrequencies) {
   };
   const Result<ModelConfig> config = Read(with({1, 1, 2, 4, 8, 8, 8, 8}));
   ASSERT_TRUE(config.ok()) << config.status().message();
-  EXPECT_EQ(config->rope.scaling, RopeScaling::kFactors);
-  const std::vector<float> plain = RopeFrequencies(*Read(Network("llama")));
-  const std::vector<float> scaled = RopeFrequencies(*config);
+  EXPECT_EQ(config->ropes[0].scaling, RopeScaling::kFactors);
+  const std::vector<float> plain = FrequenciesOf(*Read(Network("llama")));
+  const std::vector<float> scaled = FrequenciesOf(*config);
   for (size_t i = 0; i < plain.size(); ++i) {
-    EXPECT_EQ(scaled[i], plain[i] / config->rope.factors[i]);
+    EXPECT_EQ(scaled[i], plain[i] / config->ropes[0].factors[i]);
   }
   EXPECT_EQ(ErrorOf(with({1, 1, 1, 1})),
             "rope_freqs.weight is F32 [4], must be F32 [8] (half a head)");

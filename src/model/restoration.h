@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/memory_budget.h"
@@ -20,10 +21,11 @@ namespace kakeya {
 
 // Counted in the path that does the work.
 struct RestoreStats {
-  int64_t pages = 0;    // made: one chunk in one layer and KV head
-  int64_t vectors = 0;  // K and V vectors in them
-  int64_t failed = 0;   // of the pages, those that held a NaN or an infinity
-  double seconds = 0;   // spent on codes, selection and reconstruction
+  int64_t pages = 0;          // made: one chunk in one layer and KV head
+  int64_t vectors = 0;        // K and V vectors in them
+  int64_t failed = 0;         // of the pages, those that held a NaN or an infinity
+  std::string first_failure;  // why, of the first of them
+  double seconds = 0;         // spent on codes, selection and reconstruction
 };
 
 struct Restoration {
@@ -32,6 +34,10 @@ struct Restoration {
   static Result<Restoration> Create(const KvShape& shape, const std::vector<float>& inv_freq,
                                     std::unique_ptr<Restorer> restorer, int64_t chunks,
                                     size_t buffer_bytes, MemoryBudget* budget);
+
+  // Takes back what was told and restored from position n on, if it was. Errors: those of
+  // Restorer::Truncate.
+  Status Truncate(const OpContext& context, int64_t n);
 
   std::unique_ptr<Restorer> restorer;
   int64_t chunks = 0;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <chrono>
 #include <cmath>
 
@@ -18,17 +17,6 @@ struct FreshPage {
   RestoreBuffer::Page page;
   ChunkRope::Tables rope;
 };
-
-// Whether none is beyond `largest`, nor NaN. Compares magnitudes as whole numbers, so that the
-// compiler makes vectors of it.
-bool AllWithin(const float* values, int64_t n, float largest) {
-  const auto most = std::bit_cast<uint32_t>(largest);
-  uint32_t found = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    found |= (std::bit_cast<uint32_t>(values[i]) & 0x7fffffffu) > most ? 1 : 0;
-  }
-  return found == 0;
-}
 
 // The visits of all KV heads, taken in rounds: as many restored pages at once as the buffer holds.
 class Rounds {
@@ -54,8 +42,9 @@ class Rounds {
     });
   }
 
-  // visits[h] = the next visits of KV head h, their pages made. False when nothing is left.
-  bool Next(std::vector<std::vector<PageVisit>>* visits) {
+  // visits[h] = the next visits of KV head h, their pages loaded. False when nothing is left.
+  // Errors: those of Restorer::Load.
+  Result<bool> Next(std::vector<std::vector<PageVisit>>* visits) {
     const int64_t quota = restoration_.buffer.entries() / static_cast<int64_t>(plans_.size());
     restoration_.buffer.BeginRound();
     std::vector<FreshPage> fresh;
@@ -63,7 +52,7 @@ class Rounds {
     for (size_t head = 0; head < plans_.size(); ++head) {
       TakePages(static_cast<int>(head), quota, &pages[head], &fresh);
     }
-    Fill(fresh);
+    KAKEYA_RETURN_IF_ERROR(Fill(fresh));
     bool any = false;
     for (size_t head = 0; head < plans_.size(); ++head) {
       (*visits)[head].clear();
@@ -100,35 +89,52 @@ class Rounds {
     return key.far && key.chunk >= SinkChunks(args_.policy) ? 0 : key.chunk;
   }
 
-  void Fill(const std::vector<FreshPage>& fresh) {
-    if (fresh.empty()) return;
+  Status Fill(const std::vector<FreshPage>& fresh) {
+    if (fresh.empty()) return OkStatus();
     const auto start = std::chrono::steady_clock::now();
+    std::vector<PageKey> keys;
+    for (const FreshPage& page : fresh) keys.push_back(page.key);
+    restoration_.restorer->Prefetch(context_, keys);
+    std::vector<Status> loaded(fresh.size());
     ParallelFor(context_.pool, static_cast<int64_t>(fresh.size()),
-                [&](int64_t i) { Reconstruct(fresh[i]); });
-    RestoreStats& stats = restoration_.stats;
-    for (const FreshPage& page : fresh) {
-      ++stats.pages;
-      stats.vectors += int64_t{2} * kChunk;
-      stats.failed += *page.page.failed ? 1 : 0;
+                [&](int64_t i) { loaded[i] = Load(fresh[i]); });
+    Status failure;
+    for (size_t i = 0; i < fresh.size(); ++i) {
+      const Status error = Count(fresh[i], loaded[i]);
+      if (failure.ok()) failure = error;
     }
     const auto end = std::chrono::steady_clock::now();
-    stats.seconds += std::chrono::duration<double>(end - start).count();
+    restoration_.stats.seconds += std::chrono::duration<double>(end - start).count();
+    return failure;
+  }
+
+  // A page that holds no numbers is done without; one that could not be had fails the step, and
+  // must not pass for loaded when the step is tried again.
+  Status Count(const FreshPage& fresh, const Status& loaded) {
+    RestoreStats& stats = restoration_.stats;
+    if (!loaded.ok() && loaded.code() != StatusCode::kNotFound) {
+      restoration_.buffer.Drop(fresh.key);
+      return loaded;
+    }
+    ++stats.pages;
+    stats.vectors += int64_t{2} * kChunk;
+    *fresh.page.failed = !loaded.ok();
+    if (loaded.ok()) return OkStatus();
+    if (stats.failed++ == 0) stats.first_failure = loaded.message();
+    return OkStatus();
   }
 
   // Runs on any thread.
-  void Reconstruct(const FreshPage& fresh) const {
-    const int64_t elements = int64_t{kChunk} * head_dim_;
-    alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> k;
-    alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> v;
-    restoration_.restorer->Restore(layer_, fresh.key.kv_head, fresh.key.chunk, k.data(), v.data());
+  Status Load(const FreshPage& fresh) const {
     const OpContext here{.device = context_.device, .pool = nullptr};
-    Rope(here, k.data(), kChunk, 1, head_dim_, fresh.rope.cos, fresh.rope.sin);
-    const float largest = KvLargest(type_);
-    *fresh.page.failed =
-        !AllWithin(k.data(), elements, largest) || !AllWithin(v.data(), elements, largest);
-    if (*fresh.page.failed) return;
-    StoreKv(here, k.data(), v.data(), kChunk, 1, head_dim_, type_, fresh.page.data, 0);
+    KAKEYA_RETURN_IF_ERROR(restoration_.restorer->Load(here, {.key = fresh.key,
+                                                              .type = type_,
+                                                              .head_dim = head_dim_,
+                                                              .cos = fresh.rope.cos,
+                                                              .sin = fresh.rope.sin,
+                                                              .page = fresh.page.data}));
     CopySinks(fresh);
+    return OkStatus();
   }
 
   // The sinks stay exact, also within a restored chunk.
@@ -184,7 +190,7 @@ Result<std::vector<std::vector<ChunkVisit>>> Choose(const OpContext& context, in
   if (window_begin[args.rows - 1] <= first_chunk * kChunk) return chosen;
   const auto start = std::chrono::steady_clock::now();
   KAKEYA_RETURN_IF_ERROR(restoration->restorer->BeginLayer(context, layer));
-  restoration->restorer->Select(
+  KAKEYA_RETURN_IF_ERROR(restoration->restorer->Select(
       context,
       {.layer = layer,
        .q = q,
@@ -193,14 +199,14 @@ Result<std::vector<std::vector<ChunkVisit>>> Choose(const OpContext& context, in
        .first_chunk = first_chunk,
        .window_begin = {window_begin.data(), static_cast<size_t>(args.rows)},
        .max_chunks = restoration->chunks},
-      chosen);
+      chosen));
   const auto end = std::chrono::steady_clock::now();
   restoration->stats.seconds += std::chrono::duration<double>(end - start).count();
   return chosen;
 }
 
 // The queries as far pages see them: all at max_distance.
-void RotateFar(const OpContext& context, const ModelConfig& config, int rows,
+void RotateFar(const OpContext& context, const LayerConfig& config, int rows,
                const PieceQueries& queries, const Restoration& restoration) {
   const size_t half = static_cast<size_t>(config.head_dim) / 2;
   std::vector<float> cos(half);
@@ -228,20 +234,27 @@ Result<Restoration> Restoration::Create(const KvShape& shape, const std::vector<
                      .inv_freq = inv_freq};
 }
 
-Status AttendRestored(const OpContext& context, const ModelConfig& config, int layer,
+Status Restoration::Truncate(const OpContext& context, int64_t n) {
+  if (n >= restorer->size()) return OkStatus();
+  KAKEYA_RETURN_IF_ERROR(restorer->Truncate(context, n));
+  buffer.DropFrom(n / kChunk);
+  return OkStatus();
+}
+
+Status AttendRestored(const OpContext& context, const LayerConfig& config, int layer,
                       int64_t first_position, int rows, const PieceQueries& queries, KvCache* cache,
                       Restoration* restoration) {
   static_assert(kStaging <= kMaxSelectRows);
-  const PlanArgs plan{.policy = cache->policy(),
+  const PlanArgs plan{.policy = cache->layer(layer).policy,
                       .first_position = first_position,
                       .rows = rows,
                       .max_distance = restoration->restorer->max_distance(),
                       .pages = cache->View(layer, first_position, rows),
-                      .head_bytes = RestoreBuffer::PageBytes(cache->shape())};
+                      .head_bytes = KvHeadBytes(cache->type(), config.head_dim)};
   KAKEYA_ASSIGN_OR_RETURN(
       const std::vector<std::vector<ChunkVisit>> chosen,
       Choose(context, layer, plan, queries.plain, config.num_kv_heads, restoration));
-  Rounds rounds(context, layer, config.head_dim, plan, chosen, cache->shape().type, restoration);
+  Rounds rounds(context, layer, config.head_dim, plan, chosen, cache->type(), restoration);
   if (rounds.AnyFar()) RotateFar(context, config, rows, queries, *restoration);
   const VisitArgs args{.q = queries.rotated,
                        .q_far = queries.far,
@@ -250,12 +263,16 @@ Status AttendRestored(const OpContext& context, const ModelConfig& config, int l
                        .kv_heads = config.num_kv_heads,
                        .head_dim = config.head_dim,
                        .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
-                       .kv_type = cache->shape().type,
+                       .kv_type = cache->type(),
                        .first_position = first_position,
-                       .sink = cache->policy().sink};
+                       .sink = cache->layer(layer).policy.sink};
   BeginVisits(args, queries.state);
   std::vector<std::vector<PageVisit>> visits(chosen.size());
-  while (rounds.Next(&visits)) AttendVisits(context, args, visits, queries.state);
+  while (true) {
+    KAKEYA_ASSIGN_OR_RETURN(const bool any, rounds.Next(&visits));
+    if (!any) break;
+    AttendVisits(context, args, visits, queries.state);
+  }
   FinishVisits(context, args, queries.state, queries.out);
   return OkStatus();
 }

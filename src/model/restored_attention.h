@@ -22,10 +22,10 @@ struct PieceQueries {
 
 // Each query of the piece chooses its chunks, what the buffer lacks is reconstructed, and out
 // becomes the attention over all that the query sees. The piece's own keys and values have been
-// written to the cache. Errors: ResourceExhausted from the restorer.
+// written to the cache. Errors: those of the restorer.
 // REQUIRES: rows <= kStaging; the restorer has been told every position before the piece's last
 // window.
-Status AttendRestored(const OpContext& context, const ModelConfig& config, int layer,
+Status AttendRestored(const OpContext& context, const LayerConfig& config, int layer,
                       int64_t first_position, int rows, const PieceQueries& queries, KvCache* cache,
                       Restoration* restoration);
 

@@ -22,11 +22,10 @@ float ScaleLlama3(const RopeConfig& rope, float frequency) {
 
 }  // namespace
 
-std::vector<float> RopeFrequencies(const ModelConfig& config) {
-  const RopeConfig& rope = config.rope;
-  std::vector<float> frequencies(config.head_dim / 2);
+std::vector<float> RopeFrequencies(const RopeConfig& rope, int head_dim) {
+  std::vector<float> frequencies(head_dim / 2);
   for (size_t i = 0; i < frequencies.size(); ++i) {
-    const double exponent = 2.0 * static_cast<double>(i) / config.head_dim;
+    const double exponent = 2.0 * static_cast<double>(i) / head_dim;
     float frequency = static_cast<float>(1.0 / std::pow(rope.theta, exponent));
     if (rope.scaling == RopeScaling::kLinear) frequency /= static_cast<float>(rope.factor);
     if (rope.scaling == RopeScaling::kFactors) frequency /= rope.factors[i];

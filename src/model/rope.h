@@ -12,7 +12,7 @@ namespace kakeya {
 
 // (head_dim / 2) frequencies theta^(-2i / head_dim), after the config's scaling (linear,
 // Llama 3.1's by wavelength, or a factor each).
-std::vector<float> RopeFrequencies(const ModelConfig& config);
+std::vector<float> RopeFrequencies(const RopeConfig& rope, int head_dim);
 
 // cos and sin (rows, frequencies.size()) of position * frequency for the positions [first, first +
 // rows). The angle is rounded to F32, as the reference implementation does; its sine is not

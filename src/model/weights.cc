@@ -60,9 +60,9 @@ class Loader {
   // Checks the tensor's presence, shape, type and values.
   Result<Part> Read(const Wanted& wanted);
   // Rows of q or k as the engine has them.
-  Status PutInHalves(int heads, Part* part);
+  Status PutInHalves(int heads, int head_dim, Part* part);
   Result<PackedMatrix> Matrix(const Wanted& wanted);
-  Result<QkvWeights> Qkv(const Wanted (&wanted)[3]);
+  Result<QkvWeights> Qkv(const LayerConfig& layer, const Wanted (&wanted)[3]);
   // One matrix of the tensors stacked by rows.
   Result<PackedMatrix> Pack(std::span<const Part> parts);
   // A vector of n values, as F32.
@@ -122,11 +122,11 @@ Status Loader::Done(const Checkpoint::Tensor& tensor) {
 
 // Row 2 i + j of a head in the file is row j * head_dim / 2 + i of the engine's: the i-th rotary
 // pair's j-th half.
-Status Loader::PutInHalves(int heads, Part* part) {
+Status Loader::PutInHalves(int heads, int head_dim, Part* part) {
   const size_t row_bytes = part->tensor->bytes() / static_cast<size_t>(part->view.shape[0]);
   KAKEYA_ASSIGN_OR_RETURN(part->rows, budget_->Allocate(MemoryTag::kWeights, part->tensor->bytes(),
                                                         part->tensor->name.c_str()));
-  const auto half = static_cast<size_t>(config_.head_dim / 2);
+  const auto half = static_cast<size_t>(head_dim / 2);
   ParallelFor(pool_, heads, [&](int64_t head) {
     const size_t first = static_cast<size_t>(head) * 2 * half;
     for (size_t i = 0; i < half; ++i) {
@@ -154,13 +154,15 @@ Result<PackedMatrix> Loader::Matrix(const Wanted& wanted) {
   return Pack({&part, 1});
 }
 
-Result<QkvWeights> Loader::Qkv(const Wanted (&wanted)[3]) {
+Result<QkvWeights> Loader::Qkv(const LayerConfig& layer, const Wanted (&wanted)[3]) {
   const bool pairs = checkpoint_.is_gguf() && config_.architecture == Architecture::kLlama;
-  const int heads[] = {config_.num_heads, config_.num_kv_heads};
+  const int heads[] = {layer.num_heads, layer.num_kv_heads};
   std::array<Part, 3> parts;
   for (size_t i = 0; i < parts.size(); ++i) {
     KAKEYA_ASSIGN_OR_RETURN(parts[i], Read(wanted[i]));
-    if (pairs && i < std::size(heads)) KAKEYA_RETURN_IF_ERROR(PutInHalves(heads[i], &parts[i]));
+    if (pairs && i < std::size(heads)) {
+      KAKEYA_RETURN_IF_ERROR(PutInHalves(heads[i], layer.head_dim, &parts[i]));
+    }
   }
   const DType dtype = parts[0].view.dtype;
   const bool agree = parts[1].view.dtype == dtype && parts[2].view.dtype == dtype;
@@ -208,28 +210,29 @@ Status Loader::LoadEnds(ModelWeights* out) {
 
 Status Loader::LoadAttention(int layer, LayerWeights* out) {
   const int hidden = config_.hidden_size;
-  const std::string by_head_dim = fmt::format(" x {} {}", keys_.head_dim, config_.head_dim);
+  const LayerConfig& shape = config_.layers[layer];
+  const std::string by_head_dim = fmt::format(" x {} {}", keys_.head_dim, shape.head_dim);
   const std::string q_reason =
-      fmt::format("{} {}{}", keys_.num_heads, config_.num_heads, by_head_dim);
+      fmt::format("{} {}{}", keys_.num_heads, shape.num_heads, by_head_dim);
   const std::string kv_reason =
-      fmt::format("{} {}{}", keys_.num_kv_heads, config_.num_kv_heads, by_head_dim);
+      fmt::format("{} {}{}", keys_.num_kv_heads, shape.num_kv_heads, by_head_dim);
   KAKEYA_ASSIGN_OR_RETURN(
-      out->qkv, Qkv({Want(Parameter::kQ, layer, {config_.q_size(), hidden}, q_reason),
-                     Want(Parameter::kK, layer, {config_.kv_size(), hidden}, kv_reason),
-                     Want(Parameter::kV, layer, {config_.kv_size(), hidden}, kv_reason)}));
+      out->qkv, Qkv(shape, {Want(Parameter::kQ, layer, {shape.q_size(), hidden}, q_reason),
+                            Want(Parameter::kK, layer, {shape.kv_size(), hidden}, kv_reason),
+                            Want(Parameter::kV, layer, {shape.kv_size(), hidden}, kv_reason)}));
   KAKEYA_ASSIGN_OR_RETURN(out->o,
-                          Matrix(Want(Parameter::kO, layer, {hidden, config_.q_size()}, q_reason)));
-  if (!config_.qk_norm) return OkStatus();
+                          Matrix(Want(Parameter::kO, layer, {hidden, shape.q_size()}, q_reason)));
+  if (!shape.qk_norm) return OkStatus();
   KAKEYA_ASSIGN_OR_RETURN(out->q_norm,
-                          Vector(Parameter::kQNorm, layer, config_.head_dim, keys_.head_dim));
+                          Vector(Parameter::kQNorm, layer, shape.head_dim, keys_.head_dim));
   KAKEYA_ASSIGN_OR_RETURN(out->k_norm,
-                          Vector(Parameter::kKNorm, layer, config_.head_dim, keys_.head_dim));
+                          Vector(Parameter::kKNorm, layer, shape.head_dim, keys_.head_dim));
   return OkStatus();
 }
 
 Status Loader::LoadMlp(int layer, LayerWeights* out) {
   const int hidden = config_.hidden_size;
-  const int inner = config_.intermediate_size;
+  const int inner = config_.layers[layer].intermediate_size;
   const std::string reason =
       fmt::format("{} {}, {} {}", keys_.intermediate_size, inner, keys_.hidden_size, hidden);
   const auto matrix = [&](Parameter parameter, int64_t rows, int64_t cols) {
@@ -263,7 +266,7 @@ void Loader::CountUnused(ModelWeights* out) const {
 Result<ModelWeights> Loader::Load() {
   ModelWeights out;
   KAKEYA_RETURN_IF_ERROR(LoadEnds(&out));
-  for (int layer = 0; layer < config_.num_layers; ++layer) {
+  for (int layer = 0; layer < config_.num_layers(); ++layer) {
     KAKEYA_ASSIGN_OR_RETURN(LayerWeights weights, LoadLayer(layer));
     out.layers.push_back(std::move(weights));
   }

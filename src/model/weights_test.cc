@@ -37,15 +37,16 @@ class WeightsTest : public ::testing::Test {
  protected:
   void SetUp() override {
     config_.architecture = Architecture::kQwen3;
-    config_.qk_norm = true;
     config_.vocab_size = 50;  // not a multiple of kPackWidth
     config_.hidden_size = 24;
-    config_.intermediate_size = 40;
-    config_.num_layers = 2;
-    config_.num_heads = 4;
-    config_.num_kv_heads = 2;
-    config_.head_dim = 8;
+    SetLayers(2, {.num_heads = 4,
+                  .num_kv_heads = 2,
+                  .head_dim = 8,
+                  .intermediate_size = 40,
+                  .qk_norm = true});
   }
+  void SetLayers(size_t n, const LayerConfig& layer) { config_.layers.assign(n, layer); }
+  const LayerConfig& layer() const { return config_.common_layer(); }
 
   void Add(const std::string& name, std::vector<int64_t> shape) {
     Tensor tensor{dtype_, std::move(shape), {}};
@@ -55,21 +56,21 @@ class WeightsTest : public ::testing::Test {
     tensors_[name] = std::move(tensor);
   }
   void Build() {
-    const int64_t hidden = config_.hidden_size, inner = config_.intermediate_size;
+    const int64_t hidden = config_.hidden_size, inner = layer().intermediate_size;
     Add("model.embed_tokens.weight", {config_.vocab_size, hidden});
     Add("model.norm.weight", {hidden});
     if (!config_.tie_word_embeddings) Add("lm_head.weight", {config_.vocab_size, hidden});
-    for (int layer = 0; layer < config_.num_layers; ++layer) {
+    for (int layer = 0; layer < config_.num_layers(); ++layer) {
       const std::string prefix = "model.layers." + std::to_string(layer) + ".";
       Add(prefix + "input_layernorm.weight", {hidden});
       Add(prefix + "post_attention_layernorm.weight", {hidden});
-      Add(prefix + "self_attn.q_proj.weight", {config_.q_size(), hidden});
-      Add(prefix + "self_attn.k_proj.weight", {config_.kv_size(), hidden});
-      Add(prefix + "self_attn.v_proj.weight", {config_.kv_size(), hidden});
-      Add(prefix + "self_attn.o_proj.weight", {hidden, config_.q_size()});
-      if (config_.qk_norm) {
-        Add(prefix + "self_attn.q_norm.weight", {config_.head_dim});
-        Add(prefix + "self_attn.k_norm.weight", {config_.head_dim});
+      Add(prefix + "self_attn.q_proj.weight", {this->layer().q_size(), hidden});
+      Add(prefix + "self_attn.k_proj.weight", {this->layer().kv_size(), hidden});
+      Add(prefix + "self_attn.v_proj.weight", {this->layer().kv_size(), hidden});
+      Add(prefix + "self_attn.o_proj.weight", {hidden, this->layer().q_size()});
+      if (this->layer().qk_norm) {
+        Add(prefix + "self_attn.q_norm.weight", {this->layer().head_dim});
+        Add(prefix + "self_attn.k_norm.weight", {this->layer().head_dim});
       }
       Add(prefix + "mlp.gate_proj.weight", {inner, hidden});
       Add(prefix + "mlp.up_proj.weight", {inner, hidden});
@@ -148,8 +149,8 @@ class WeightsTest : public ::testing::Test {
       EXPECT_TRUE(Holds(layer.gate, {p + "mlp.gate_proj.weight"}));
       EXPECT_TRUE(Holds(layer.up, {p + "mlp.up_proj.weight"}));
       EXPECT_TRUE(Holds(layer.down, {p + "mlp.down_proj.weight"}));
-      EXPECT_EQ(layer.q_norm.size() > 0, config_.qk_norm);
-      if (config_.qk_norm) {
+      EXPECT_EQ(layer.q_norm.size() > 0, this->layer().qk_norm);
+      if (this->layer().qk_norm) {
         EXPECT_TRUE(Holds(layer.q_norm, p + "self_attn.q_norm.weight"));
         EXPECT_TRUE(Holds(layer.k_norm, p + "self_attn.k_norm.weight"));
       }
@@ -179,7 +180,7 @@ TEST_F(WeightsTest, EveryTensorLandsInItsPlaceInEachType) {
 
 TEST_F(WeightsTest, TiedModelWithoutQkNormNeedsNeither) {
   config_.tie_word_embeddings = true;
-  config_.qk_norm = false;
+  for (LayerConfig& layer : config_.layers) layer.qk_norm = false;
   Build();
   Save();
   const Result<ModelWeights> weights = Load();
@@ -248,11 +249,11 @@ std::string GgufOf(const std::map<std::string, Tensor>& tensors, int layers, int
 TEST_F(WeightsTest, GgufFileGivesTheSameWeights) {
   for (const bool llama : {false, true}) {
     config_.architecture = llama ? Architecture::kLlama : Architecture::kQwen3;
-    config_.qk_norm = !llama;
+    for (LayerConfig& layer : config_.layers) layer.qk_norm = !llama;
     tensors_.clear();
     Build();
     const std::string path =
-        dir_.Write("m.gguf", GgufOf(tensors_, config_.num_layers, config_.head_dim, llama));
+        dir_.Write("m.gguf", GgufOf(tensors_, config_.num_layers(), layer().head_dim, llama));
     const Result<ModelWeights> weights = LoadWeights(path, config_, &budget_, nullptr);
     ASSERT_TRUE(weights.ok()) << weights.status().message();
     ExpectAll(*weights);
@@ -263,7 +264,7 @@ TEST_F(WeightsTest, GgufFileGivesTheSameWeights) {
 TEST_F(WeightsTest, ErrorsAboutAGgufFileNameItsKeys) {
   Build();
   const std::string path =
-      dir_.Write("m.gguf", GgufOf(tensors_, config_.num_layers, config_.head_dim, false));
+      dir_.Write("m.gguf", GgufOf(tensors_, config_.num_layers(), layer().head_dim, false));
   config_.vocab_size = 51;
   EXPECT_EQ(LoadWeights(path, config_, &budget_, nullptr).status().message(),
             path +
@@ -462,8 +463,9 @@ size_t ResidentFileBytes() {
 
 TEST_F(WeightsTest, PackedPartsOfTheFileLeaveMemory) {
   config_.hidden_size = 256;
-  config_.intermediate_size = 1024;
-  config_.num_layers = 8;
+  LayerConfig large = layer();
+  large.intermediate_size = 1024;
+  SetLayers(8, large);
   Build();
   Save();
   ASSERT_GT(std::filesystem::file_size(path()), size_t{24} << 20);

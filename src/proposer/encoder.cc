@@ -189,12 +189,9 @@ void Encoder::Finish(const OpContext& context, const ChunkRecord& record, Slot* 
                 record.summary_scales);
 }
 
-void Encoder::Encode(const OpContext& context, const History& history, int64_t first, int count) {
+void Encoder::RunLayers(const OpContext& inner, ThreadPool* outer, const History& history,
+                        int64_t first, int count) {
   assert(count >= 1 && count <= kPassChunks);
-  // Several chunks are a task each, a single one is spread over the threads operator by operator:
-  // the bits are the same.
-  const OpContext inner{context.device, count > 1 ? nullptr : context.pool};
-  ThreadPool* const outer = count > 1 ? context.pool : nullptr;
   ParallelFor(outer, count, [&](int64_t i) {
     Embed(inner, history.At(first + i), &slots_[i]);
     AddRecurrence(inner, history, first + i, &slots_[i]);
@@ -209,8 +206,26 @@ void Encoder::Encode(const OpContext& context, const History& history, int64_t f
     const Buffer& last = slots_[count - 1].predecessor;
     std::copy_n(last.data(), last.size(), predecessor_[l].data());
   }
-  ParallelFor(outer, count, [&](int64_t i) { Finish(inner, history.At(first + i), &slots_[i]); });
   has_predecessor_ = true;
+}
+
+void Encoder::Encode(const OpContext& context, const History& history, int64_t first, int count) {
+  // Several chunks are a task each, a single one is spread over the threads operator by operator:
+  // the bits are the same.
+  const OpContext inner{context.device, count > 1 ? nullptr : context.pool};
+  ThreadPool* const outer = count > 1 ? context.pool : nullptr;
+  RunLayers(inner, outer, history, first, count);
+  ParallelFor(outer, count, [&](int64_t i) { Finish(inner, history.At(first + i), &slots_[i]); });
+}
+
+void Encoder::Rewind(const OpContext& context, const History& history, int64_t chunks) {
+  has_predecessor_ = false;
+  // A chunk's keys and values in layer l depend on l chunks before it and no others. What the first
+  // of these misses reaches one layer further with every chunk, and none of the last one's.
+  const int64_t first = std::max<int64_t>(0, chunks - static_cast<int64_t>(model_->layers.size()));
+  for (int64_t chunk = first; chunk < chunks; ++chunk) {
+    RunLayers(context, nullptr, history, chunk, 1);
+  }
 }
 
 }  // namespace kakeya

@@ -35,6 +35,9 @@ class Encoder {
   // Fills in codes and summaries of the chunks [first, first + count), which follow those encoded
   // so far. REQUIRES: records up to there hold their ids; count in [1, kPassChunks].
   void Encode(const OpContext& context, const History& history, int64_t first, int count);
+  // Goes back to where only the first `chunks` chunks have been encoded: what those that follow
+  // want of their predecessor is computed again. REQUIRES: the history holds those chunks.
+  void Rewind(const OpContext& context, const History& history, int64_t chunks);
 
  private:
   // Activations of one chunk.
@@ -55,6 +58,10 @@ class Encoder {
   Encoder(const Model* verifier, const RestorerModel* model) : verifier_(verifier), model_(model) {}
 
   Result<Slot> NewSlot(MemoryBudget* budget) const;
+  // All layers of the chunks [first, first + count): leaves their states in the slots, and the last
+  // one's keys and values in predecessor_.
+  void RunLayers(const OpContext& inner, ThreadPool* outer, const History& history, int64_t first,
+                 int count);
   void Embed(const OpContext& context, const ChunkRecord& record, Slot* slot) const;
   // Adds to the embedded tokens of a chunk what recurrence tells of them.
   void AddRecurrence(const OpContext& context, const History& history, int64_t chunk,

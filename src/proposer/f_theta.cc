@@ -41,7 +41,7 @@ void RestoreChunk(const Model& verifier, const RestorerModel& model, const Chunk
   const std::array<RestoreInputs, 2> inputs = {{{.values = codes, .scales = record.code_scales},
                                                 {.values = features, .scales = feature_scales}}};
   RestoreProducts(map, inputs, k, v);
-  if (!verifier.config.qk_norm) return;
+  if (!verifier.config.layers[layer].qk_norm) return;
   RmsNorm({}, k, verifier.weights.layers[layer].k_norm.as<float>(), verifier.config.rms_norm_eps,
           kChunk, map.head_dim, k);
 }

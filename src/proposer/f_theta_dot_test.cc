@@ -77,7 +77,7 @@ void ForEachShape(const Body& body) {
   for (const auto& [code, token] : {std::pair{20, 12}, {64, 64}, {7, 0}, {33, 1}, {512, 0}}) {
     for (const int head_dim : {16, 24, 64}) {
       ModelConfig shape = TinyModels::Shape();
-      shape.head_dim = head_dim;
+      for (LayerConfig& layer : shape.layers) layer.head_dim = head_dim;
       MemoryBudget budget;
       const Model verifier = test::MakeVerifier(shape, &budget);
       RestorerConfig config = test::TinyRestorerConfig(shape);

@@ -33,6 +33,13 @@ Status History::Add(int64_t count) {
   return OkStatus();
 }
 
+void History::Truncate(int64_t chunks) {
+  assert(chunks >= 0 && chunks <= this->chunks());
+  records_.erase(records_.begin() + chunks, records_.end());
+  bad_.resize(records_.size());
+  bad_chunks_ = std::count(bad_.begin(), bad_.end(), uint8_t{1});
+}
+
 ChunkRecord History::At(int64_t chunk) const {
   assert(chunk >= 0 && chunk < chunks());
   ChunkRecord out;

@@ -44,6 +44,8 @@ class History {
 
   // Adds `count` records, not filled in. Errors: ResourceExhausted; nothing was added then.
   Status Add(int64_t count);
+  // Drops the records from `chunks` on.
+  void Truncate(int64_t chunks);
   ChunkRecord At(int64_t chunk) const;
   // The record has been filled in: notes whether all its scales are numbers. If not, none of its
   // codes will pass for one.

@@ -1,10 +1,12 @@
 #include "proposer/identity_restorer.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <iterator>
 #include <utility>
 
+#include "cache/computed_page.h"
 #include "proposer/latest_chunks.h"
 
 namespace kakeya {
@@ -31,29 +33,41 @@ Status IdentityRestorer::Extend(const OpContext& /*context*/, std::span<const in
   return OkStatus();
 }
 
-void IdentityRestorer::Select(const OpContext& /*context*/, const SelectQueries& queries,
-                              std::span<std::vector<ChunkVisit>> visits) {
+Status IdentityRestorer::Truncate(const OpContext& /*context*/, int64_t n) {
+  assert(n >= 0 && n <= size_);
+  size_ = n;
+  ids_.resize(static_cast<size_t>((n + kChunk - 1) / kChunk));
+  stale_ = true;
+  return OkStatus();
+}
+
+Status IdentityRestorer::Select(const OpContext& /*context*/, const SelectQueries& queries,
+                                std::span<std::vector<ChunkVisit>> visits) {
   LatestChunks(queries, &visits[0]);
   for (size_t head = 1; head < visits.size(); ++head) visits[head] = visits[0];
+  return OkStatus();
 }
 
 Status IdentityRestorer::BeginLayer(const OpContext& context, int layer) {
   const int64_t whole = size_ / kChunk * kChunk;
-  if (whole != pass_.positions() || layer < pass_.layer()) {
+  if (stale_ || whole != pass_.positions() || layer < pass_.layer()) {
     std::vector<int32_t> ids;
     for (int64_t chunk = 0; chunk < whole / kChunk; ++chunk) {
       ids.insert(ids.end(), ids_[chunk].as<int32_t>(), ids_[chunk].as<int32_t>() + kChunk);
     }
     KAKEYA_RETURN_IF_ERROR(pass_.Begin(context, ids));
+    stale_ = false;
   }
   while (pass_.layer() < layer) KAKEYA_RETURN_IF_ERROR(pass_.NextLayer(context));
   return OkStatus();
 }
 
-void IdentityRestorer::Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const {
-  assert(layer == pass_.layer());
-  (void)layer;
-  pass_.CopyChunk(chunk * kChunk, kv_head, k, v);
+Status IdentityRestorer::Load(const OpContext& context, const PageRequest& request) const {
+  assert(request.key.layer == pass_.layer());
+  alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> k;
+  alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> v;
+  pass_.CopyChunk(request.key.chunk * kChunk, request.key.kv_head, k.data(), v.data());
+  return StoreComputedPage(context, request, k.data(), v.data());
 }
 
 size_t IdentityRestorer::history_bytes() const { return ids_.size() * kChunk * sizeof(int32_t); }

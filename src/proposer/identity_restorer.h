@@ -22,15 +22,16 @@ class IdentityRestorer : public Restorer {
                                                   MemoryBudget* budget);
 
   Status Extend(const OpContext& context, std::span<const int32_t> ids) override;
+  Status Truncate(const OpContext& context, int64_t n) override;
   int64_t size() const override { return size_; }
   // Knows no scores: the latest chunks.
-  void Select(const OpContext& context, const SelectQueries& queries,
-              std::span<std::vector<ChunkVisit>> visits) override;
+  Status Select(const OpContext& context, const SelectQueries& queries,
+                std::span<std::vector<ChunkVisit>> visits) override;
   int64_t max_distance() const override { return INT64_MAX; }
   // Runs the verifier up to this layer, from the start if it was beyond, or if chunks were added.
   Status BeginLayer(const OpContext& context, int layer) override;
-  // REQUIRES: BeginLayer(layer) since the last Extend.
-  void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const override;
+  // REQUIRES: BeginLayer(layer) since the last Extend or Truncate.
+  Status Load(const OpContext& context, const PageRequest& request) const override;
   size_t history_bytes() const override;
 
  private:
@@ -41,6 +42,7 @@ class IdentityRestorer : public Restorer {
   MemoryBudget* budget_;
   std::vector<Buffer> ids_;  // (kChunk) each
   int64_t size_ = 0;
+  bool stale_ = true;  // the pass is not over these ids
 };
 
 }  // namespace kakeya

@@ -1,18 +1,21 @@
 #include "proposer/learned_restorer.h"
 
 #include <algorithm>
+#include <array>
+#include <cassert>
 #include <utility>
 
+#include "cache/computed_page.h"
 #include "proposer/f_theta.h"
 
 namespace kakeya {
 
-Result<std::unique_ptr<Restorer>> LearnedRestorer::Create(const Model* verifier,
-                                                          const RestorerModel* restorer,
-                                                          MemoryBudget* budget) {
+Result<std::unique_ptr<LearnedRestorer>> LearnedRestorer::Create(const Model* verifier,
+                                                                 const RestorerModel* restorer,
+                                                                 MemoryBudget* budget) {
   KAKEYA_ASSIGN_OR_RETURN(Encoder encoder, Encoder::Create(verifier, restorer, budget));
   KAKEYA_ASSIGN_OR_RETURN(Selector selector, Selector::Create(restorer, budget));
-  return std::unique_ptr<Restorer>(
+  return std::unique_ptr<LearnedRestorer>(
       new LearnedRestorer(verifier, restorer, std::move(encoder), std::move(selector), budget));
 }
 
@@ -39,13 +42,32 @@ Status LearnedRestorer::Extend(const OpContext& context, std::span<const int32_t
   return OkStatus();
 }
 
-void LearnedRestorer::Select(const OpContext& context, const SelectQueries& queries,
-                             std::span<std::vector<ChunkVisit>> visits) {
-  selector_.Select(context, queries, history_, visits);
+Status LearnedRestorer::Truncate(const OpContext& context, int64_t n) {
+  assert(n >= 0 && n <= size_);
+  const int64_t chunks = n / kChunk;
+  if (chunks < history_.chunks()) {
+    const int32_t* const ids = history_.At(chunks).ids;
+    std::copy_n(ids, n % kChunk, pending_.begin());
+    history_.Truncate(chunks);
+    encoder_.Rewind(context, history_, chunks);
+  }
+  size_ = n;
+  return OkStatus();
 }
 
-void LearnedRestorer::Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const {
-  RestoreChunk(*verifier_, *model_, history_.At(chunk), layer, kv_head, k, v);
+Status LearnedRestorer::Select(const OpContext& context, const SelectQueries& queries,
+                               std::span<std::vector<ChunkVisit>> visits) {
+  selector_.Select(context, queries, history_, visits);
+  return OkStatus();
+}
+
+Status LearnedRestorer::Load(const OpContext& context, const PageRequest& request) const {
+  const PageKey& key = request.key;
+  alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> k;
+  alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> v;
+  RestoreChunk(*verifier_, *model_, history_.At(key.chunk), key.layer, key.kv_head, k.data(),
+               v.data());
+  return StoreComputedPage(context, request, k.data(), v.data());
 }
 
 }  // namespace kakeya

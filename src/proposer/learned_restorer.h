@@ -20,15 +20,17 @@ class LearnedRestorer : public Restorer {
  public:
   // Both models outlive the restorer; all its memory comes from `budget`. Errors:
   // ResourceExhausted.
-  static Result<std::unique_ptr<Restorer>> Create(const Model* verifier,
-                                                  const RestorerModel* restorer,
-                                                  MemoryBudget* budget);
+  static Result<std::unique_ptr<LearnedRestorer>> Create(const Model* verifier,
+                                                         const RestorerModel* restorer,
+                                                         MemoryBudget* budget);
 
   Status Extend(const OpContext& context, std::span<const int32_t> ids) override;
+  // Costs one pass of the encoder over the last chunks that stay.
+  Status Truncate(const OpContext& context, int64_t n) override;
   int64_t size() const override { return size_; }
-  void Select(const OpContext& context, const SelectQueries& queries,
-              std::span<std::vector<ChunkVisit>> visits) override;
-  void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const override;
+  Status Select(const OpContext& context, const SelectQueries& queries,
+                std::span<std::vector<ChunkVisit>> visits) override;
+  Status Load(const OpContext& context, const PageRequest& request) const override;
   int64_t max_distance() const override { return model_->config.max_distance; }
   size_t history_bytes() const override { return history_.bytes(); }
 

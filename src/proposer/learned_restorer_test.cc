@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "cache/restorer_test_util.h"
 #include "proposer/proposer_test_util.h"
 
 namespace kakeya {
@@ -17,10 +18,7 @@ using test::TinyModels;
 // K, then V.
 std::vector<float> Restored(const Restorer& restorer, const ModelConfig& config, int layer,
                             int head, int64_t chunk) {
-  const size_t n = size_t{kChunk} * config.head_dim;
-  std::vector<float> kv(2 * n);
-  restorer.Restore(layer, head, chunk, kv.data(), kv.data() + n);
-  return kv;
+  return test::LoadPage(restorer, layer, head, chunk, config.common_layer().head_dim).Both();
 }
 
 void ExpectNothingElseGrows(const RestorerConfig& config) {
@@ -106,16 +104,15 @@ TEST(LearnedRestorerTest, ManyThreadsRestoreTheSameBits) {
 
 // Chunks that any head takes of five, with a threshold that all pass.
 size_t ChosenOfFive(const ModelConfig& config, LearnedRestorer* restorer, int64_t max) {
-  const std::vector<float> q(config.q_size(), 0.5f);
+  const std::vector<float> q(config.common_layer().q_size(), 0.5f);
   const int64_t begin = 4 * kChunk;
-  std::vector<std::vector<ChunkVisit>> visits(config.num_kv_heads);
-  restorer->Select({},
-                   {.q = q.data(),
-                    .rows = 1,
-                    .first_position = 5 * kChunk,
-                    .window_begin = {&begin, 1},
-                    .max_chunks = max},
-                   visits);
+  std::vector<std::vector<ChunkVisit>> visits(config.common_layer().num_kv_heads);
+  const SelectQueries queries{.q = q.data(),
+                              .rows = 1,
+                              .first_position = 5 * kChunk,
+                              .window_begin = {&begin, 1},
+                              .max_chunks = max};
+  EXPECT_TRUE(restorer->Select({}, queries, visits).ok());
   return visits[0].size() + visits[1].size();
 }
 
@@ -128,6 +125,42 @@ void ExpectNobodyTakesFiveChunks(TinyModels* models) {
   for (const float x : Restored(*restorer, config, 0, 0, 2)) EXPECT_TRUE(std::isnan(x));
   EXPECT_EQ(ChosenOfFive(config, restorer.get(), 8), 0u);
   EXPECT_EQ(ChosenOfFive(config, restorer.get(), kAllChunks), 0u);
+}
+
+// Every whole chunk's record, byte by byte.
+std::vector<std::byte> Records(const LearnedRestorer& restorer, const RestorerConfig& config) {
+  std::vector<std::byte> out;
+  for (int64_t chunk = 0; chunk < restorer.history().chunks(); ++chunk) {
+    const auto* const from = reinterpret_cast<const std::byte*>(restorer.history().At(chunk).ids);
+    out.insert(out.end(), from, from + History::RecordBytes(config));
+  }
+  return out;
+}
+
+// Drafts are taken back within a chunk and across several; what is told afterwards must not show
+// it.
+TEST(LearnedRestorerTest, WhatWasTakenBackLeavesNoTrace) {
+  for (const bool recurrent : {false, true}) {
+    TinyModels models(recurrent ? test::RecurrentConfig(TinyModels::Shape())
+                                : test::TinyRestorerConfig(TinyModels::Shape()));
+    const RestorerConfig& config = models.restorer.config;
+    const std::vector<int32_t> ids = RandomIds(8 * kChunk + 20, 31);
+    const std::vector<int32_t> wrong = RandomIds(4 * kChunk, 32);
+    const auto expected = models.Learned();
+    ASSERT_TRUE(expected->Extend({}, ids).ok());
+    for (const int64_t kept : {0, 1, 63, 64, 65, 128, 300, 448, 500}) {
+      for (const size_t taken_back : {1u, 40u, 64u, 200u}) {
+        const auto restorer = models.Learned();
+        const auto n = static_cast<size_t>(kept);
+        ASSERT_TRUE(restorer->Extend({}, std::span(ids).first(n)).ok());
+        ASSERT_TRUE(restorer->Extend({}, std::span(wrong).first(taken_back)).ok());
+        ASSERT_TRUE(restorer->Truncate({}, kept).ok());
+        EXPECT_EQ(restorer->size(), kept);
+        ASSERT_TRUE(restorer->Extend({}, std::span(ids).subspan(n)).ok());
+        EXPECT_EQ(Records(*restorer, config), Records(*expected, config)) << kept;
+      }
+    }
+  }
 }
 
 void SetFirst(const PackedMatrix& matrix, float value) {

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "cache/restorer_test_util.h"
 #include "cache/window.h"
 #include "format/fingerprint.h"
 #include "format/safetensors.h"
@@ -51,10 +52,10 @@ class ParityTest : public testing::TestWithParam<Fixture> {
     Result<SafetensorsFile> expected = SafetensorsFile::Open(dir + "/expected.safetensors");
     ASSERT_TRUE(expected.ok()) << expected.status().message();
     expected_.emplace(*std::move(expected));
-    Result<std::unique_ptr<Restorer>> made =
+    Result<std::unique_ptr<LearnedRestorer>> made =
         LearnedRestorer::Create(&*verifier_, &*model_, &budget_);
     ASSERT_TRUE(made.ok()) << made.status().message();
-    restorer_.reset(static_cast<LearnedRestorer*>((*made).release()));
+    restorer_ = *std::move(made);
     ids_ = Expected<int32_t>("ids");
     ASSERT_TRUE(restorer_->Extend({}, ids_).ok());
   }
@@ -131,27 +132,28 @@ TEST_P(ParityTest, KeysAndValues) {
   const std::vector<float> v = Expected<float>("v");
   const std::vector<int8_t> codes = Expected<int8_t>("code_q");
   const std::vector<float> scales = Expected<float>("code_scale");
-  const ModelConfig& shape = verifier_->config;
+  const ModelConfig& model = verifier_->config;
+  const LayerConfig& shape = model.common_layer();
   const int dim = shape.head_dim;
-  std::vector<float> got_k(kChunk * dim), got_v(kChunk * dim);
   for (int64_t chunk = 0; chunk < chunks(); ++chunk) {
     WriteExpectedRecord(restorer_->history().At(chunk), model_->config, chunk, codes, scales);
-    for (int layer = 0; layer < shape.num_layers; ++layer) {
+    for (int layer = 0; layer < model.num_layers(); ++layer) {
       for (int head = 0; head < shape.num_kv_heads; ++head) {
-        restorer_->Restore(layer, head, chunk, got_k.data(), got_v.data());
+        const test::LoadedPage got = test::LoadPage(*restorer_, layer, head, chunk, dim);
+        ASSERT_TRUE(got.status.ok()) << got.status.message();
         for (int t = 0; t < kChunk; ++t) {
           const int64_t position = (layer * chunks() + chunk) * kChunk + t;
           const int64_t first = position * shape.kv_size() + head * dim;
           test::Row want(k.begin() + first, k.begin() + first + dim);
           if (shape.qk_norm) {
             want = test::Normed(want, verifier_->weights.layers[layer].k_norm.as<float>(),
-                                shape.rms_norm_eps);
+                                model.rms_norm_eps);
           }
           for (int i = 0; i < dim; ++i) {
             // Weights and features were rounded to 16 bits or somewhat less: half a step of each,
             // over all inputs, comes to 1.1e-4 here.
-            EXPECT_NEAR(got_k[t * dim + i], want[i], 2e-4);
-            EXPECT_NEAR(got_v[t * dim + i], v[first + i], 2e-4);
+            EXPECT_NEAR(got.k[t * dim + i], want[i], 2e-4);
+            EXPECT_NEAR(got.v[t * dim + i], v[first + i], 2e-4);
           }
         }
       }
@@ -160,7 +162,7 @@ TEST_P(ParityTest, KeysAndValues) {
 }
 
 TEST_P(ParityTest, Selection) {
-  const ModelConfig& shape = verifier_->config;
+  const LayerConfig& shape = verifier_->config.common_layer();
   const std::vector<int32_t> positions = Expected<int32_t>("positions");
   const std::vector<float> y = Expected<float>("y");
   const std::vector<float> nulls = Expected<float>("null");
@@ -171,7 +173,7 @@ TEST_P(ParityTest, Selection) {
   const int64_t group_dim = model_->config.select_inputs();
   const float share = model_->config.min_share_log;
   int64_t taken = 0, refused = 0, best = 0;
-  for (int layer = 0; layer < shape.num_layers; ++layer) {
+  for (int layer = 0; layer < verifier_->config.num_layers(); ++layer) {
     for (int64_t i = 0; i < queries; ++i) {
       std::vector<float> q;  // (heads, head_dim)
       for (int head = 0; head < shape.num_kv_heads; ++head) {
@@ -186,9 +188,9 @@ TEST_P(ParityTest, Selection) {
                            .window_begin = {&begin, 1},
                            .max_chunks = 1000};
       std::vector<std::vector<ChunkVisit>> above(shape.num_kv_heads), top(shape.num_kv_heads);
-      restorer_->Select({}, select, above);
+      ASSERT_TRUE(restorer_->Select({}, select, above).ok());
       select.max_chunks = chosen_k;
-      restorer_->Select({}, select, top);
+      ASSERT_TRUE(restorer_->Select({}, select, top).ok());
       for (int head = 0; head < shape.num_kv_heads; ++head) {
         const int64_t row = (int64_t{layer} * shape.num_kv_heads + head) * queries + i;
         for (int64_t chunk = 0; chunk < chunks(); ++chunk) {

@@ -26,15 +26,14 @@ inline const std::string kFingerprint = "0123456789abcdef0123456789abcdef";
 inline ModelConfig TinyVerifierConfig() {
   ModelConfig config;
   config.architecture = Architecture::kQwen3;
-  config.qk_norm = true;
   config.tie_word_embeddings = true;
   config.vocab_size = 97;  // neither a multiple of kPackWidth nor of kChunk
   config.hidden_size = 24;
-  config.intermediate_size = 40;
-  config.num_layers = 3;
-  config.num_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 16;
+  config.layers.assign(3, {.num_heads = 4,
+                           .num_kv_heads = 2,
+                           .head_dim = 16,
+                           .intermediate_size = 40,
+                           .qk_norm = true});
   config.max_positions = 1 << 20;
   return config;
 }
@@ -56,23 +55,23 @@ inline Model MakeVerifier(const ModelConfig& config, MemoryBudget* budget) {
   };
   Model model;
   model.config = config;
-  model.inv_freq = RopeFrequencies(config);
+  model.inv_freq = {RopeFrequencies(config.ropes[0], config.common_layer().head_dim)};
   const int hidden = config.hidden_size;
   model.weights.embedding = matrix(config.vocab_size, hidden);
   model.weights.final_norm = vector(hidden);
-  for (int layer = 0; layer < config.num_layers; ++layer) {
+  for (const LayerConfig& layer : config.layers) {
     LayerWeights w;
     w.attn_norm = vector(hidden);
-    w.qkv.parts.push_back(matrix(config.qkv_size(), hidden));
-    if (config.qk_norm) {
-      w.q_norm = vector(config.head_dim);
-      w.k_norm = vector(config.head_dim);
+    w.qkv.parts.push_back(matrix(layer.qkv_size(), hidden));
+    if (layer.qk_norm) {
+      w.q_norm = vector(layer.head_dim);
+      w.k_norm = vector(layer.head_dim);
     }
-    w.o = matrix(hidden, config.q_size());
+    w.o = matrix(hidden, layer.q_size());
     w.mlp_norm = vector(hidden);
-    w.gate = matrix(config.intermediate_size, hidden);
-    w.up = matrix(config.intermediate_size, hidden);
-    w.down = matrix(hidden, config.intermediate_size);
+    w.gate = matrix(layer.intermediate_size, hidden);
+    w.up = matrix(layer.intermediate_size, hidden);
+    w.down = matrix(hidden, layer.intermediate_size);
     model.weights.layers.push_back(std::move(w));
   }
   return model;
@@ -108,8 +107,7 @@ class TinyModels {
   static ModelConfig Shape() { return TinyVerifierConfig(); }
 
   std::unique_ptr<LearnedRestorer> Learned() {
-    std::unique_ptr<Restorer> made = LearnedRestorer::Create(&verifier, &restorer, &budget).value();
-    return std::unique_ptr<LearnedRestorer>(static_cast<LearnedRestorer*>(made.release()));
+    return LearnedRestorer::Create(&verifier, &restorer, &budget).value();
   }
 
   MemoryBudget budget;  // outlives what is allocated from it, hence first

@@ -145,11 +145,12 @@ std::string ShapeString(const RestorerConfig::Verifier& v) {
 }  // namespace
 
 RestorerConfig::Verifier VerifierShape(const ModelConfig& model) {
-  return {.layers = model.num_layers,
+  const LayerConfig& layer = model.common_layer();
+  return {.layers = model.num_layers(),
           .hidden = model.hidden_size,
-          .heads = model.num_heads,
-          .kv_heads = model.num_kv_heads,
-          .head_dim = model.head_dim,
+          .heads = layer.num_heads,
+          .kv_heads = layer.num_kv_heads,
+          .head_dim = layer.head_dim,
           .vocab_size = model.vocab_size};
 }
 

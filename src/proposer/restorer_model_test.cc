@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "cache/restorer_test_util.h"
 #include "format/safetensors.h"
 #include "format/test_files.h"
 #include "proposer/proposer_test_util.h"
@@ -127,9 +128,8 @@ class RestorerModelTest : public ::testing::Test {
   std::vector<float> Behaviour(const RestorerModel& model) {
     const auto restorer = LearnedRestorer::Create(&models_.verifier, &model, &budget_).value();
     EXPECT_TRUE(restorer->Extend({}, RandomIds(3 * kChunk, 7)).ok());
-    std::vector<float> kv(size_t{2} * kChunk * models_.verifier.config.head_dim);
-    restorer->Restore(2, 1, 2, kv.data(), kv.data() + kv.size() / 2);
-    return kv;
+    return test::LoadPage(*restorer, 2, 1, 2, models_.verifier.config.common_layer().head_dim)
+        .Both();
   }
 
   TinyModels models_;

@@ -46,12 +46,12 @@ class SelectTest : public testing::Test {
     }
   }
 
-  int kv_heads() const { return models_.verifier.config.num_kv_heads; }
+  int kv_heads() const { return models_.verifier.config.common_layer().num_kv_heads; }
   History& history() const { return const_cast<History&>(restorer_->history()); }
 
   // A block of rows that ends at the last position, with the window of 64.
   SelectQueries Block(int rows) {
-    q_ = RandomFloats(int64_t{rows} * models_.verifier.config.q_size(), &random_);
+    q_ = RandomFloats(int64_t{rows} * models_.verifier.config.common_layer().q_size(), &random_);
     SelectQueries queries{.layer = 1,
                           .q = q_.data(),
                           .rows = rows,
@@ -68,7 +68,7 @@ class SelectTest : public testing::Test {
   }
   Visits Select(const SelectQueries& queries, const OpContext& context = {}) {
     Visits visits(kv_heads());
-    restorer_->Select(context, queries, visits);
+    EXPECT_TRUE(restorer_->Select(context, queries, visits).ok());
     for (const std::vector<ChunkVisit>& head : visits) {
       EXPECT_TRUE(std::is_sorted(head.begin(), head.end(),
                                  [](const auto& a, const auto& b) { return a.chunk < b.chunk; }));
@@ -86,8 +86,8 @@ class SelectTest : public testing::Test {
     const RestorerConfig& config = models_.restorer.config;
     const SelectMap& map = models_.restorer.select_at(queries.layer, head);
     const int dim = config.summary.dim;
-    const float* y =
-        queries.q + int64_t{row} * models_.verifier.config.q_size() + head * config.select_inputs();
+    const float* y = queries.q + int64_t{row} * models_.verifier.config.common_layer().q_size() +
+                     head * config.select_inputs();
     std::vector<float> s(dim + 1);
     MatMul({.device = Device::kRef}, y, 1, map.weight, s.data());
     for (int i = 0; i <= dim; ++i) s[i] += map.bias.as<float>()[i];
@@ -176,7 +176,7 @@ TEST_F(SelectTest, NeighboursAndThreadsDoNotShow) {
   }
   for (int row = 0; row < 64; ++row) {
     SelectQueries alone = queries;
-    alone.q += int64_t{row} * models_.verifier.config.q_size();
+    alone.q += int64_t{row} * models_.verifier.config.common_layer().q_size();
     alone.rows = 1;
     alone.first_position += row;
     alone.window_begin = queries.window_begin.subspan(row, 1);
@@ -270,7 +270,7 @@ TEST_F(SelectTest, NothingEvictedMeansNothingChosen) {
 TEST_F(SelectTest, QueriesThatAreNoNumbersChooseNothing) {
   SelectQueries queries = Block(4);
   q_[2] = NAN;
-  q_[models_.verifier.config.q_size()] = INFINITY;
+  q_[models_.verifier.config.common_layer().q_size()] = INFINITY;
   const Visits visits = Select(queries);
   EXPECT_TRUE(ChunksOf(visits, 0, 0).empty());
   EXPECT_TRUE(ChunksOf(visits, 0, 1).empty());
@@ -285,7 +285,8 @@ TEST(DistanceTest, EachPowerOfTwoHasItsBucket) {
   constexpr int64_t kChunks = 40;
   ASSERT_TRUE(restorer->Extend({}, RandomIds(kChunks * kChunk, 32)).ok());
   std::mt19937 random(1);
-  const std::vector<float> q = RandomFloats(models.verifier.config.q_size(), &random);
+  const std::vector<float> q =
+      RandomFloats(models.verifier.config.common_layer().q_size(), &random);
   const int64_t begin = 38 * kChunk;
   for (int bucket = 1; bucket <= 5; ++bucket) {
     // Only this bucket's chunks stand above the threshold.
@@ -298,8 +299,8 @@ TEST(DistanceTest, EachPowerOfTwoHasItsBucket) {
                                 .first_position = 39 * kChunk + 5,
                                 .window_begin = {&begin, 1},
                                 .max_chunks = kChunks};
-    Visits visits(models.verifier.config.num_kv_heads);
-    restorer->Select({}, queries, visits);
+    Visits visits(models.verifier.config.common_layer().num_kv_heads);
+    ASSERT_TRUE(restorer->Select({}, queries, visits).ok());
     std::vector<int64_t> want;
     for (int64_t c = 0; c < 38; ++c) {
       if (39 - c >= int64_t{1} << bucket && 39 - c < int64_t{2} << bucket) want.push_back(c);

@@ -1,15 +1,18 @@
 #include "proposer/self_restorer.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <utility>
+
+#include "cache/computed_page.h"
 
 namespace kakeya {
 
 Result<std::unique_ptr<Restorer>> SelfRestorer::Create(const Model* verifier,
                                                        const RestorerModel* restorer,
                                                        KvType kv_type, MemoryBudget* budget) {
-  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> selector,
+  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<LearnedRestorer> selector,
                           LearnedRestorer::Create(verifier, restorer, budget));
   KAKEYA_ASSIGN_OR_RETURN(VerifierPass pass, VerifierPass::Create(verifier, kv_type, budget));
   return std::unique_ptr<Restorer>(
@@ -19,15 +22,15 @@ Result<std::unique_ptr<Restorer>> SelfRestorer::Create(const Model* verifier,
 Result<Buffer> SelfRestorer::Compute(const OpContext& context, std::span<const int32_t> ids) {
   const ModelConfig& config = verifier_->config;
   const int64_t first = static_cast<int64_t>(ids.size()) - kChunk;
-  const int64_t elements = int64_t{2} * config.num_layers * config.num_kv_heads * HeadElements();
+  const int64_t elements = int64_t{2} * config.num_layers() * shape().num_kv_heads * HeadElements();
   KAKEYA_ASSIGN_OR_RETURN(Buffer kept,
                           budget_->Allocate(MemoryTag::kHistory, elements * sizeof(float),
                                             "the verifier's own keys and values"));
   KAKEYA_RETURN_IF_ERROR(pass_.Begin(context, ids));
   float* out = kept.as<float>();
-  for (int layer = 0; layer < config.num_layers; ++layer) {
+  for (int layer = 0; layer < config.num_layers(); ++layer) {
     KAKEYA_RETURN_IF_ERROR(pass_.NextLayer(context));
-    for (int head = 0; head < config.num_kv_heads; ++head) {
+    for (int head = 0; head < shape().num_kv_heads; ++head) {
       pass_.CopyChunk(first, head, out, out + HeadElements());
       out += 2 * HeadElements();
     }
@@ -54,11 +57,35 @@ Status SelfRestorer::Extend(const OpContext& context, std::span<const int32_t> i
   return OkStatus();
 }
 
-void SelfRestorer::Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const {
-  const int64_t head = int64_t{layer} * verifier_->config.num_kv_heads + kv_head;
-  const float* const from = kept_[chunk].as<float>() + 2 * head * HeadElements();
-  std::copy_n(from, HeadElements(), k);
-  std::copy_n(from + HeadElements(), HeadElements(), v);
+Status SelfRestorer::Truncate(const OpContext& context, int64_t n) {
+  const int64_t whole = n / kChunk;
+  const int64_t rest = n % kChunk;
+  std::vector<int32_t> recent = recent_;
+  if (whole == static_cast<int64_t>(kept_.size())) {
+    recent.resize(static_cast<size_t>((whole > 0 ? kChunk : 0) + rest));
+  } else {
+    // The selector remembers the ids of whole chunks.
+    recent.clear();
+    const auto add = [&](int64_t chunk, int64_t count) {
+      const int32_t* const ids = selector_->history().At(chunk).ids;
+      recent.insert(recent.end(), ids, ids + count);
+    };
+    if (whole > 0) add(whole - 1, kChunk);
+    add(whole, rest);
+  }
+  KAKEYA_RETURN_IF_ERROR(selector_->Truncate(context, n));
+  kept_.resize(static_cast<size_t>(whole));
+  recent_ = std::move(recent);
+  return OkStatus();
+}
+
+Status SelfRestorer::Load(const OpContext& context, const PageRequest& request) const {
+  const PageKey& key = request.key;
+  const int64_t head = int64_t{key.layer} * shape().num_kv_heads + key.kv_head;
+  const float* const from = kept_[key.chunk].as<float>() + 2 * head * HeadElements();
+  alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> k;
+  std::copy_n(from, HeadElements(), k.data());
+  return StoreComputedPage(context, request, k.data(), from + HeadElements());
 }
 
 size_t SelfRestorer::history_bytes() const {

@@ -28,17 +28,18 @@ class SelfRestorer : public Restorer {
                                                   MemoryBudget* budget);
 
   Status Extend(const OpContext& context, std::span<const int32_t> ids) override;
+  Status Truncate(const OpContext& context, int64_t n) override;
   int64_t size() const override { return selector_->size(); }
-  void Select(const OpContext& context, const SelectQueries& queries,
-              std::span<std::vector<ChunkVisit>> visits) override {
-    selector_->Select(context, queries, visits);
+  Status Select(const OpContext& context, const SelectQueries& queries,
+                std::span<std::vector<ChunkVisit>> visits) override {
+    return selector_->Select(context, queries, visits);
   }
-  void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const override;
+  Status Load(const OpContext& context, const PageRequest& request) const override;
   int64_t max_distance() const override { return selector_->max_distance(); }
   size_t history_bytes() const override;
 
  private:
-  SelfRestorer(const Model* verifier, std::unique_ptr<Restorer> selector, VerifierPass pass,
+  SelfRestorer(const Model* verifier, std::unique_ptr<LearnedRestorer> selector, VerifierPass pass,
                MemoryBudget* budget)
       : verifier_(verifier),
         selector_(std::move(selector)),
@@ -46,10 +47,11 @@ class SelfRestorer : public Restorer {
         budget_(budget) {}
   // Keys and values of the last chunk of one or two.
   Result<Buffer> Compute(const OpContext& context, std::span<const int32_t> ids);
-  int64_t HeadElements() const { return int64_t{kChunk} * verifier_->config.head_dim; }
+  int64_t HeadElements() const { return int64_t{kChunk} * shape().head_dim; }
+  const LayerConfig& shape() const { return verifier_->config.common_layer(); }
 
   const Model* verifier_;
-  std::unique_ptr<Restorer> selector_;
+  std::unique_ptr<LearnedRestorer> selector_;
   VerifierPass pass_;
   MemoryBudget* budget_;
   std::vector<int32_t> recent_;  // the last whole chunk, if there is one, and what follows

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "cache/restorer_test_util.h"
 #include "proposer/identity_restorer.h"
 #include "proposer/proposer_test_util.h"
 
@@ -17,11 +18,8 @@ using test::TinyModels;
 // K, then V of one chunk.
 std::vector<float> Restored(Restorer* restorer, const ModelConfig& config, int layer, int head,
                             int64_t chunk) {
-  const size_t n = size_t{kChunk} * config.head_dim;
-  std::vector<float> kv(2 * n);
   EXPECT_TRUE(restorer->BeginLayer({}, layer).ok());
-  restorer->Restore(layer, head, chunk, kv.data(), kv.data() + n);
-  return kv;
+  return test::LoadPage(*restorer, layer, head, chunk, config.common_layer().head_dim).Both();
 }
 
 TEST(SelfRestorerTest, GivesWhatTheVerifierComputesOfChunkAndPredecessor) {
@@ -43,8 +41,8 @@ TEST(SelfRestorerTest, GivesWhatTheVerifierComputesOfChunkAndPredecessor) {
     const std::vector<int32_t> two(ids.begin() + (chunk - before) * kChunk,
                                    ids.begin() + (chunk + 1) * kChunk);
     ASSERT_TRUE(exact->Extend({}, two).ok());
-    for (int layer = 0; layer < config.num_layers; ++layer) {
-      for (int head = 0; head < config.num_kv_heads; ++head) {
+    for (int layer = 0; layer < config.num_layers(); ++layer) {
+      for (int head = 0; head < config.common_layer().num_kv_heads; ++head) {
         EXPECT_EQ(Restored(self.get(), config, layer, head, chunk),
                   Restored(exact.get(), config, layer, head, before))
             << "chunk " << chunk << ", layer " << layer << ", head " << head;
@@ -62,13 +60,14 @@ TEST(SelfRestorerTest, ChoosesAsTheLearnedOneAndCountsWhatItKeeps) {
           .value();
   ASSERT_TRUE(self->Extend({}, ids).ok());
   EXPECT_EQ(self->history_bytes(), models.budget.used(MemoryTag::kHistory));
-  const size_t kv = size_t{2} * config.num_layers * config.kv_size() * sizeof(float);
+  const size_t kv =
+      size_t{2} * config.num_layers() * config.common_layer().kv_size() * sizeof(float);
   EXPECT_GE(self->history_bytes(), ids.size() * kv);
 
   const auto learned = models.Learned();
   ASSERT_TRUE(learned->Extend({}, ids).ok());
   std::mt19937 random(3);
-  const std::vector<float> q = test::RandomFloats(config.q_size(), &random);
+  const std::vector<float> q = test::RandomFloats(config.common_layer().q_size(), &random);
   const int64_t begin = 8 * kChunk;
   const SelectQueries queries{.layer = 1,
                               .q = q.data(),
@@ -76,12 +75,40 @@ TEST(SelfRestorerTest, ChoosesAsTheLearnedOneAndCountsWhatItKeeps) {
                               .first_position = 9 * kChunk,
                               .window_begin = {&begin, 1},
                               .max_chunks = 3};
-  std::vector<std::vector<ChunkVisit>> ours(config.num_kv_heads), theirs(config.num_kv_heads);
-  self->Select({}, queries, ours);
-  learned->Select({}, queries, theirs);
-  for (int head = 0; head < config.num_kv_heads; ++head) {
+  std::vector<std::vector<ChunkVisit>> ours(config.common_layer().num_kv_heads),
+      theirs(config.common_layer().num_kv_heads);
+  ASSERT_TRUE(self->Select({}, queries, ours).ok());
+  ASSERT_TRUE(learned->Select({}, queries, theirs).ok());
+  for (int head = 0; head < config.common_layer().num_kv_heads; ++head) {
     ASSERT_EQ(ours[head].size(), 3u);
     for (size_t i = 0; i < 3; ++i) EXPECT_EQ(ours[head][i].chunk, theirs[head][i].chunk);
+  }
+}
+
+TEST(SelfRestorerTest, WhatWasTakenBackLeavesNoTrace) {
+  TinyModels models;
+  const ModelConfig& config = models.verifier.config;
+  const std::vector<int32_t> ids = RandomIds(5 * kChunk, 24);
+  const std::vector<int32_t> wrong = RandomIds(2 * kChunk, 25);
+  const auto make = [&] {
+    return SelfRestorer::Create(&models.verifier, &models.restorer, KvType::kF32, &models.budget)
+        .value();
+  };
+  const auto expected = make();
+  ASSERT_TRUE(expected->Extend({}, ids).ok());
+  for (const size_t kept : {0u, 30u, 64u, 100u, 192u, 250u}) {
+    for (const size_t taken_back : {1u, 20u, 100u}) {
+      const auto restorer = make();
+      ASSERT_TRUE(restorer->Extend({}, std::span(ids).first(kept)).ok());
+      ASSERT_TRUE(restorer->Extend({}, std::span(wrong).first(taken_back)).ok());
+      ASSERT_TRUE(restorer->Truncate({}, static_cast<int64_t>(kept)).ok());
+      ASSERT_TRUE(restorer->Extend({}, std::span(ids).subspan(kept)).ok());
+      for (int64_t chunk = 0; chunk < 5; ++chunk) {
+        EXPECT_EQ(Restored(restorer.get(), config, 1, 0, chunk),
+                  Restored(expected.get(), config, 1, 0, chunk))
+            << kept << " kept, chunk " << chunk;
+      }
+    }
   }
 }
 

@@ -19,13 +19,15 @@ constexpr int64_t kBlockRows = 256;
 Result<VerifierPass> VerifierPass::Create(const Model* model, KvType kv_type,
                                           MemoryBudget* budget) {
   KAKEYA_ASSIGN_OR_RETURN(Workspace workspace,
-                          Workspace::Create(model->config, kBlockRows, /*restored=*/false, budget));
+                          Workspace::Create(model->config, kBlockRows, /*logit_rows=*/0,
+                                            /*restored=*/false, budget));
   return VerifierPass(model, kv_type, budget, std::move(workspace));
 }
 
 Status VerifierPass::Begin(const OpContext& context, std::span<const int32_t> ids) {
   const ModelConfig& config = model_->config;
   const int64_t positions = static_cast<int64_t>(ids.size());
+  positions_ = kNoPass;
   if (positions > capacity_) {
     const auto allocate = [&](int64_t row_floats, Buffer* out) -> Status {
       out->Free();
@@ -36,8 +38,8 @@ Status VerifierPass::Begin(const OpContext& context, std::span<const int32_t> id
     };
     capacity_ = 0;
     KAKEYA_RETURN_IF_ERROR(allocate(config.hidden_size, &hidden_));
-    KAKEYA_RETURN_IF_ERROR(allocate(config.kv_size(), &k_));
-    KAKEYA_RETURN_IF_ERROR(allocate(config.kv_size(), &v_));
+    KAKEYA_RETURN_IF_ERROR(allocate(config.max_kv_size(), &k_));
+    KAKEYA_RETURN_IF_ERROR(allocate(config.max_kv_size(), &v_));
     capacity_ = positions;
   }
   positions_ = positions;
@@ -46,46 +48,39 @@ Status VerifierPass::Begin(const OpContext& context, std::span<const int32_t> id
   return OkStatus();
 }
 
-// Keys and values of the block in the workspace, from its projections: attention has rotated its
-// own copy of the keys.
-void VerifierPass::TakeKv(const OpContext& context, int64_t first, int rows) {
-  const ModelConfig& config = model_->config;
-  const int64_t kv_dim = config.kv_size();
-  float* const k = k_.as<float>() + first * kv_dim;
-  float* const v = v_.as<float>() + first * kv_dim;
-  for (int64_t row = 0; row < rows; ++row) {
-    const float* const from =
-        workspace_.qkv.as<float>() + row * config.qkv_size() + config.q_size();
-    std::copy_n(from, kv_dim, k + row * kv_dim);
-    std::copy_n(from + kv_dim, kv_dim, v + row * kv_dim);
-  }
-  if (!config.qk_norm) return;
-  RmsNorm(context, k, model_->weights.layers[layer_].k_norm.as<float>(), config.rms_norm_eps,
-          rows * config.num_kv_heads, config.head_dim, k);
+Status VerifierPass::NextLayer(const OpContext& context) {
+  assert(positions_ != kNoPass && layer_ + 1 < model_->config.num_layers());
+  const Status status = RunLayer(context, layer_ + 1);
+  // Some rows have been through the layer then and others haven't.
+  if (!status.ok()) positions_ = kNoPass;
+  KAKEYA_RETURN_IF_ERROR(status);
+  ++layer_;
+  return OkStatus();
 }
 
-Status VerifierPass::NextLayer(const OpContext& context) {
+Status VerifierPass::RunLayer(const OpContext& context, int layer) {
   const ModelConfig& config = model_->config;
-  assert(layer_ + 1 < config.num_layers);
-  ++layer_;
-  const LayerWeights& weights = model_->weights.layers[layer_];
-  KAKEYA_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create({.layers = 1,
-                                                          .kv_heads = config.num_kv_heads,
-                                                          .head_dim = config.head_dim,
-                                                          .type = kv_type_},
-                                                         KvPolicy{}, budget_));
+  const LayerConfig& shape = config.layers[layer];
+  const KvLayer kept{.kv_heads = shape.num_kv_heads, .head_dim = shape.head_dim, .policy = {}};
+  KAKEYA_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create({&kept, 1}, kv_type_, budget_));
   for (int64_t first = 0; first < positions_; first += kBlockRows) {
     const int rows = static_cast<int>(std::min(kBlockRows, positions_ - first));
     const int64_t elements = int64_t{rows} * config.hidden_size;
     float* const hidden = hidden_.as<float>() + first * config.hidden_size;
     KAKEYA_RETURN_IF_ERROR(cache.Stage(rows));
     std::copy_n(hidden, elements, workspace_.hidden.as<float>());
-    RopeTables(model_->inv_freq, first, rows, workspace_.cos.as<float>(),
-               workspace_.sin.as<float>());
-    KAKEYA_RETURN_IF_ERROR(AttentionBlock(context, config, weights, /*layer=*/0, first, rows,
-                                          &cache, /*restoration=*/nullptr, &workspace_));
-    TakeKv(context, first, rows);
-    FeedForwardBlock(context, config, weights, rows, &workspace_);
+    RopeTables(model_->FrequenciesOf(layer), first, rows, workspace_.cos[shape.rope].as<float>(),
+               workspace_.sin[shape.rope].as<float>());
+    Sequence sequence{.cache = &cache, .restoration = nullptr, .rows = rows};
+    AttentionBlock(context,
+                   {.model = *model_,
+                    .layer = layer,
+                    .cache_layer = 0,
+                    .tap = {.k = k_.as<float>() + first * shape.kv_size(),
+                            .v = v_.as<float>() + first * shape.kv_size()}},
+                   {&sequence, 1}, &workspace_);
+    KAKEYA_RETURN_IF_ERROR(sequence.status);
+    FeedForwardBlock(context, *model_, layer, rows, &workspace_);
     std::copy_n(workspace_.hidden.as<float>(), elements, hidden);
     cache.Commit(rows);
   }
@@ -93,7 +88,7 @@ Status VerifierPass::NextLayer(const OpContext& context) {
 }
 
 void VerifierPass::CopyChunk(int64_t first, int kv_head, float* k, float* v) const {
-  const ModelConfig& config = model_->config;
+  const LayerConfig& config = model_->config.layers[layer_];
   assert(first + kChunk <= positions_);
   for (int64_t t = 0; t < kChunk; ++t) {
     const int64_t from = (first + t) * config.kv_size() + int64_t{kv_head} * config.head_dim;

@@ -24,12 +24,14 @@ class VerifierPass {
 
   // Starts over with the ids at the positions [0, ids.size()). Errors: ResourceExhausted.
   Status Begin(const OpContext& context, std::span<const int32_t> ids);
-  // Runs one more layer. Errors: ResourceExhausted; Begin is wanted then. REQUIRES: layer() isn't
-  // the last one.
+  // Runs one more layer. Errors: ResourceExhausted; Begin is wanted then, and positions() says so.
+  // REQUIRES: layer() isn't the last one.
   Status NextLayer(const OpContext& context);
 
   // The layer that ran last; -1 before the first.
   int layer() const { return layer_; }
+  // Positions in the pass; kNoPass before Begin, and after an error.
+  static constexpr int64_t kNoPass = -1;
   int64_t positions() const { return positions_; }
   // That layer's (positions, kv_heads, head_dim): keys after the norm and before the rotation.
   const float* keys() const { return k_.as<float>(); }
@@ -40,7 +42,7 @@ class VerifierPass {
  private:
   VerifierPass(const Model* model, KvType kv_type, MemoryBudget* budget, Workspace workspace)
       : model_(model), kv_type_(kv_type), budget_(budget), workspace_(std::move(workspace)) {}
-  void TakeKv(const OpContext& context, int64_t first, int rows);
+  Status RunLayer(const OpContext& context, int layer);
 
   const Model* model_;
   KvType kv_type_;
@@ -50,7 +52,7 @@ class VerifierPass {
   Buffer k_;       // (capacity, kv_heads, head_dim)
   Buffer v_;       // (capacity, kv_heads, head_dim)
   int64_t capacity_ = 0;
-  int64_t positions_ = 0;
+  int64_t positions_ = kNoPass;
   int layer_ = -1;
 };
 

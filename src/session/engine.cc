@@ -53,7 +53,9 @@ Result<std::unique_ptr<Restorer>> Engine::NewRestorer(MemoryBudget* budget) cons
   if (restorer_ == nullptr) {
     return NotFound("the model has no restorer: --kv restored needs one (--restorer DIR)");
   }
-  return LearnedRestorer::Create(&*model_, restorer_.get(), budget);
+  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<LearnedRestorer> restorer,
+                          LearnedRestorer::Create(&*model_, restorer_.get(), budget));
+  return std::unique_ptr<Restorer>(std::move(restorer));
 }
 
 Status Engine::LoadRestorer(const std::string& model, const std::string& dir) {

@@ -7,8 +7,10 @@
 #include <cstring>
 #include <random>
 
+#include "cache/computed_page.h"
 #include "decode/prefill.h"
 #include "session/session.h"
+#include "session/timeline_of.h"
 
 namespace kakeya {
 namespace {
@@ -30,18 +32,22 @@ class NoiseRestorer : public Restorer {
     int64_t max_distance = INT64_MAX;
     float broken = 0;  // what one element of every chunk is instead, in K or in V; 0: nothing
   };
-  NoiseRestorer(const ModelConfig& config, Options options) : config_(config), options_(options) {}
+  NoiseRestorer(const LayerConfig& config, Options options) : config_(config), options_(options) {}
 
   Status Extend(const OpContext& /*context*/, std::span<const int32_t> ids) override {
     ids_.insert(ids_.end(), ids.begin(), ids.end());
+    return OkStatus();
+  }
+  Status Truncate(const OpContext& /*context*/, int64_t n) override {
+    ids_.resize(static_cast<size_t>(n));
     return OkStatus();
   }
   int64_t size() const override { return static_cast<int64_t>(ids_.size()); }
   int64_t max_distance() const override { return options_.max_distance; }
   size_t history_bytes() const override { return 0; }
 
-  void Select(const OpContext& /*context*/, const SelectQueries& queries,
-              std::span<std::vector<ChunkVisit>> visits) override {
+  Status Select(const OpContext& /*context*/, const SelectQueries& queries,
+                std::span<std::vector<ChunkVisit>> visits) override {
     EXPECT_LE(queries.window_begin[queries.rows - 1], size());
     const int group = config_.group_size() * config_.head_dim;
     for (size_t head = 0; head < visits.size(); ++head) {
@@ -59,9 +65,13 @@ class NoiseRestorer : public Restorer {
         if (visit.rows != 0) visits[head].push_back(visit);
       }
     }
+    return OkStatus();
   }
 
-  void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const override {
+  Status Load(const OpContext& context, const PageRequest& request) const override {
+    const auto& [layer, kv_head, chunk, far] = request.key;
+    std::vector<float> k(static_cast<size_t>(kChunk) * static_cast<size_t>(config_.head_dim));
+    std::vector<float> v(k.size());
     for (int slot = 0; slot < kChunk; ++slot) {
       const uint64_t seed = Mix(uint64_t{static_cast<uint32_t>(ids_[chunk * kChunk + slot])} +
                                 1000 * static_cast<uint64_t>(layer * 8 + kv_head));
@@ -72,17 +82,19 @@ class NoiseRestorer : public Restorer {
       }
     }
     if (options_.broken != 0) (chunk % 2 == 0 ? v[17] : k[3]) = options_.broken;
+    return StoreComputedPage(context, request, k.data(), v.data());
   }
 
  private:
-  ModelConfig config_;
+  LayerConfig config_;
   Options options_;
   std::vector<int32_t> ids_;
 };
 
 RestorerFactory Noise(NoiseRestorer::Options options = {}) {
   return [options](const Engine& engine, MemoryBudget*) -> Result<std::unique_ptr<Restorer>> {
-    return std::unique_ptr<Restorer>(new NoiseRestorer(engine.model().config, options));
+    return std::unique_ptr<Restorer>(
+        new NoiseRestorer(engine.model().config.common_layer(), options));
   };
 }
 
@@ -104,13 +116,13 @@ std::vector<float> AllLogits(Engine* engine, const SessionOptions& options,
                              const std::vector<int32_t>& ids, int64_t block,
                              RestoreUsage* usage = nullptr) {
   Session session = Session::Create(engine, options).value();
-  const Runner runner = session.runner();
-  const int64_t vocabulary = engine->model().config.vocab_size;
+  const Model& model = engine->model();
+  const int64_t vocabulary = model.config.vocab_size;
   std::vector<float> logits(ids.size() * static_cast<size_t>(vocabulary));
-  const Status status =
-      RunBlocks(runner, ids, block, [&](const Workspace& workspace, int64_t first, int64_t rows) {
-        Logits(runner.context, runner.model, workspace, 0, rows,
-               logits.data() + first * vocabulary);
+  const Status status = ReadBlocks(
+      engine->context(), model, ids, block, &session.budget(), &TimelineOf(&session),
+      [&](const float* hidden, int64_t first, int64_t rows) {
+        Logits(engine->context(), model, hidden, rows, logits.data() + first * vocabulary);
         return OkStatus();
       });
   EXPECT_TRUE(status.ok()) << status.message();
@@ -146,11 +158,12 @@ TEST_P(RestoredTest, LogitsDoNotDependOnHowTheTextWasCutUpNorOnTheBuffer) {
       }
       // A buffer for one chunk per KV head streams everything through and remembers nothing.
       const ModelConfig& config = engine->model().config;
-      options.restore.buffer_bytes = RestoreBuffer::PageBytes({.layers = config.num_layers,
-                                                               .kv_heads = config.num_kv_heads,
-                                                               .head_dim = config.head_dim,
-                                                               .type = type}) *
-                                     config.num_kv_heads;
+      options.restore.buffer_bytes =
+          RestoreBuffer::PageBytes({.layers = config.num_layers(),
+                                    .kv_heads = config.common_layer().num_kv_heads,
+                                    .head_dim = config.common_layer().head_dim,
+                                    .type = type}) *
+          config.common_layer().num_kv_heads;
       EXPECT_TRUE(SameBits(AllLogits(engine.get(), options, ids, 64), whole));
     }
   }
@@ -220,10 +233,12 @@ TEST(RestoredSession, ResidentBytesAreTheSameAtAnyLength) {
     ASSERT_TRUE(session.Generate({.max_tokens = 4}).ok());
     resident.push_back(session.kv_usage().resident_bytes);
     peak.push_back(session.kv_usage().peak_bytes);
-    EXPECT_GT(resident.back(), session.cache().resident_bytes());  // with the restore buffer
+    EXPECT_GT(resident.back(),
+              TimelineOf(&session).cache.resident_bytes());  // with the restore buffer
   }
   EXPECT_EQ(resident[0], resident[1]);
-  EXPECT_LE(peak[1] - resident[1], 512u * 2 * engine->model().config.kv_size() * sizeof(float));
+  EXPECT_LE(peak[1] - resident[1],
+            512u * 2 * engine->model().config.common_layer().kv_size() * sizeof(float));
 }
 
 TEST(RestoredSession, WhatCannotWorkIsRefused) {

@@ -1,11 +1,12 @@
 // One conversation: its tokens, its cache, its answers. The only header that a server or a
-// command-line tool needs.
+// command-line tool needs, together with the scheduler's where several sessions share their steps.
 //
-// Thread safety: none; one step at a time. Two sessions of one engine must not run steps at the
-// same time. Invariants:
+// Thread safety: none; one step at a time. Two sessions of one engine run steps at the same time
+// only through one Scheduler. Invariants:
 //  (1) tokens() is the whole history in order: what was appended and what was generated.
 //  (2) The cache holds a prefix of it; what is missing is read (prefilled) before the next token is
-//  generated.
+//      generated. How the reading was cut into steps never shows.
+//  (3) A step that failed leaves the session as it was; what it had read may have to be read again.
 #ifndef KAKEYA_SESSION_SESSION_H_
 #define KAKEYA_SESSION_SESSION_H_
 
@@ -19,10 +20,9 @@
 #include <vector>
 
 #include "base/status.h"
-#include "cache/kv_cache.h"
 #include "cache/restorer.h"
-#include "decode/decode_loop.h"
-#include "model/restoration.h"
+#include "decode/step.h"
+#include "session/answer.h"
 #include "session/engine.h"
 
 namespace kakeya {
@@ -54,30 +54,6 @@ struct SessionOptions {
   int64_t prefill_block = 512;  // tokens read in one pass
 };
 
-struct GenerateOptions {
-  int64_t max_tokens = 128;
-  SamplingParams sampling = {};
-  bool ignore_eos = false;             // go on past an end-of-text token
-  std::vector<std::string> stop = {};  // the text ends before the first of these; none may be empty
-  // Prompt tokens read so far and in all. May be empty.
-  std::function<void(int64_t done, int64_t total)> on_prefill = {};
-  // Text as it becomes final; always whole characters. May be empty.
-  std::function<void(std::string_view text)> on_text = {};
-  // Asked between steps; true ends the generation. May be empty.
-  std::function<bool()> interrupted = {};
-};
-
-struct Generation {
-  int64_t prompt_tokens = 0;     // tokens in the history before the first generated one
-  int64_t prefilled_tokens = 0;  // of these, read by this call
-  std::vector<int32_t> tokens;
-  std::string text;  // of the tokens, up to a stop string; empty without a tokenizer
-  StopReason stop = StopReason::kLength;
-  double prefill_seconds = 0;
-  double decode_seconds = 0;
-  int64_t decode_steps = 0;  // forward passes in that time, one token each
-};
-
 // What the K/V memory of a session amounts to, as the allocator counts it.
 struct KvUsage {
   size_t resident_bytes = 0;  // now
@@ -91,13 +67,13 @@ struct RestoreUsage {
   int64_t chunks = 0;   // pages made: one chunk in one layer and KV head
   int64_t vectors = 0;  // K and V vectors in them
   int64_t failed = 0;   // pages, and chunks' codes, that held no numbers: queries did without them
-  double seconds = 0;   // spent on codes, selection and reconstruction
+  std::string first_failure = {};  // why, of the first page
+  double seconds = 0;              // spent on codes, selection and reconstruction
 };
 
 // Whether options make sense, whatever the model. Errors: InvalidArgument, naming the one that
 // doesn't.
 Status CheckOptions(const SessionOptions& options);
-Status CheckOptions(const GenerateOptions& options);
 
 // Bytes of the buffer that a session with these options has: buffer_bytes, or what 0 stands for.
 size_t RestoreBufferBytes(const RestoreOptions& options, const KvShape& shape);
@@ -110,49 +86,75 @@ class Session {
   Session(Session&&) = default;
   Session& operator=(Session&&) = delete;  // would free the old budget before the old cache
 
-  // Adds tokens to the history; they are read by the next Generate. Errors: InvalidArgument naming
-  // the first id that is not in the vocabulary; nothing was added then.
+  // Adds tokens to the history; they are read by the next steps. Errors: InvalidArgument naming
+  // the first id that is not in the vocabulary, or context_length_exceeded; nothing was added then.
+  // REQUIRES: no answer is under way.
   Status Append(std::span<const int32_t> ids);
 
-  // Continues the history. Errors: InvalidArgument for an empty history, bad parameters, or a
-  // history that is longer than the model's context; ResourceExhausted; Corrupt when the model
-  // computes no numbers. The history keeps what had been streamed.
+  // Forgets the tokens from n on. What the cache's window no longer holds is read again by the next
+  // steps; a few positions back nothing is. Errors: InvalidArgument when the history is shorter;
+  // those of the restorer; nothing has changed then. REQUIRES: no answer is under way.
+  Status Truncate(int64_t n);
+
+  // Continues the history to the end of an answer. Errors: those of Start and of the steps. The
+  // history keeps what had been streamed.
   Result<Generation> Generate(const GenerateOptions& options);
 
+  // The same, step by step: Start, then Scheduler::Step until answering() is false, then Finish.
+  // Errors of Start: InvalidArgument for an empty history, bad parameters, or a history that is
+  // longer than the model's context.
+  Status Start(const GenerateOptions& options);
+  // Whether an answer wants more steps.
+  bool answering() const { return answer_.has_value() && !answer_->ended(); }
+  // The answer as far as it goes; it ends here if it hasn't yet (kInterrupted). Errors: that of the
+  // step that failed: ResourceExhausted, Corrupt when the model computes no numbers, those of the
+  // restorer. REQUIRES: Start succeeded, and Finish was not called since.
+  Result<Generation> Finish();
+
   const std::vector<int32_t>& tokens() const { return tokens_; }
-  KvCache& cache() { return cache_; }
-  const KvCache& cache() const { return cache_; }
+  // Of them, those that are in the cache: they needn't be read again.
+  int64_t cached_tokens() const { return timeline_.cache.size(); }
   // Most positions that the history may have: the model's own limit if every position stays, 2^24
   // if the cache is bounded.
   int64_t max_positions() const;
   // Errors: InvalidArgument (context_length_exceeded) when a history of so many tokens doesn't fit,
   // or leaves no room to generate one.
   Status CheckContext(int64_t tokens, bool generates) const;
-  // What decoding works on; for those who run blocks by themselves (eval). Valid while the session
-  // stays where it is.
-  Runner runner();
-  // Of this session alone.
+  // Of this session alone, and its part of the steps it took.
   KvUsage kv_usage() const;
   RestoreUsage restore_usage() const;
   // What the session allocates from; a part of the engine's.
   MemoryBudget& budget() { return *budget_; }
 
  private:
+  friend class Scheduler;
+  friend Timeline& TimelineOf(Session* session);  // session/timeline_of.h
+
   Session(Engine* engine, const SessionOptions& options, std::unique_ptr<MemoryBudget> budget,
-          KvCache cache, std::optional<Restoration> restoration)
+          Timeline timeline)
       : engine_(engine),
         options_(options),
         budget_(std::move(budget)),
-        cache_(std::move(cache)),
-        restoration_(std::move(restoration)) {}
+        timeline_(std::move(timeline)) {}
+
+  // For the scheduler: what the next step brings, and what came of it.
+  StepSequence BeginStep();
+  void EndStep(const StepSequence& done, double seconds, const MemoryBudget& activations);
 
   Engine* engine_;
   SessionOptions options_;
-  std::unique_ptr<MemoryBudget> budget_;  // outlives the cache, hence before it
-  KvCache cache_;
-  std::optional<Restoration> restoration_;  // kRestored only
+  std::unique_ptr<MemoryBudget> budget_;  // outlives the timeline, hence before it
+  Timeline timeline_;
   std::vector<int32_t> tokens_;
+  std::optional<Answer> answer_;  // from Start to Finish
+  size_t peak_kv_bytes_ = 0;      // with the activations of its steps
+  size_t peak_scratch_bytes_ = 0;
 };
+
+// A session's cache and restorer, ready to read: what Session::Create begins with. For those who
+// run blocks by themselves (eval). Errors: as Session::Create.
+Result<Timeline> NewTimeline(const Engine& engine, const SessionOptions& options,
+                             MemoryBudget* budget);
 
 }  // namespace kakeya
 

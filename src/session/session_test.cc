@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
 #include <random>
 
 #include "decode/prefill.h"
+#include "format/test_files.h"
+#include "session/scheduler.h"
+#include "session/timeline_of.h"
 
 namespace kakeya {
 namespace {
@@ -36,26 +40,21 @@ KvPolicy Window(int64_t sink, int64_t window) {
 // Logits after every position of ids, appended in pieces of the given sizes (the last one repeats).
 std::vector<float> AllLogits(Engine* engine, const KvPolicy& policy, KvType type,
                              const std::vector<int32_t>& ids, const std::vector<int64_t>& pieces) {
-  const ModelConfig& config = engine->model().config;
-  Result<KvCache> cache = KvCache::Create(
-      {config.num_layers, config.num_kv_heads, config.head_dim, type}, policy, &engine->budget());
-  EXPECT_TRUE(cache.ok()) << cache.status().message();
-  const int64_t total = static_cast<int64_t>(ids.size());
-  Result<Workspace> workspace =
-      Workspace::Create(config, total, /*restored=*/false, &engine->budget());
-  EXPECT_TRUE(workspace.ok());
-  std::vector<float> logits(total * config.vocab_size);
-  for (int64_t done = 0, i = 0; done < total; ++i) {
-    const int64_t wanted = pieces[std::min<size_t>(i, pieces.size() - 1)];
-    const int64_t n = std::min(wanted, total - done);
-    EXPECT_TRUE(cache->Stage(n).ok());
-    EXPECT_TRUE(Forward(engine->context(), engine->model(), std::span(ids).subspan(done, n),
-                        &*cache, nullptr, &*workspace)
+  Timeline timeline =
+      NewTimeline(*engine, {.kv = policy, .kv_type = type}, &engine->budget()).value();
+  const Model& model = engine->model();
+  std::vector<float> logits(ids.size() * static_cast<size_t>(model.config.vocab_size));
+  const auto keep = [&](const float* hidden, int64_t first, int64_t rows) {
+    Logits(engine->context(), model, hidden, rows, logits.data() + first * model.config.vocab_size);
+    return OkStatus();
+  };
+  size_t done = 0;
+  for (size_t i = 0; done < ids.size(); ++i) {
+    const auto piece = static_cast<size_t>(pieces[std::min(i, pieces.size() - 1)]);
+    done = std::min(done + piece, ids.size());
+    EXPECT_TRUE(ReadBlocks(engine->context(), model, std::span(ids).first(done),
+                           static_cast<int64_t>(piece), &engine->budget(), &timeline, keep)
                     .ok());
-    cache->Commit(n);
-    Logits(engine->context(), engine->model(), *workspace, 0, n,
-           logits.data() + done * config.vocab_size);
-    done += n;
   }
   return logits;
 }
@@ -65,7 +64,7 @@ bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-class InvarianceTest : public testing::TestWithParam<const char*> {};
+class InvarianceTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(InvarianceTest, LogitsDoNotDependOnHowTheTextWasCutUp) {
   const std::unique_ptr<Engine> engine = LoadEngine(GetParam());
@@ -113,9 +112,9 @@ TEST_P(InvarianceTest, WindowEqualsFullUntilTheFirstChunkIsEvicted) {
   for (int64_t i = 127; i < 200; ++i) EXPECT_FALSE(SameBits(row(full, i), row(window, i))) << i;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, InvarianceTest, testing::ValuesIn(kModels));
+INSTANTIATE_TEST_SUITE_P(Models, InvarianceTest, ::testing::ValuesIn(kModels));
 
-class SessionTest : public testing::Test {
+class SessionTest : public ::testing::Test {
  protected:
   void SetUp() override {
     engine_ = LoadEngine("qwen3-window");
@@ -170,7 +169,7 @@ TEST_F(SessionTest, WindowKeepsItsBytesWhileFullGrows) {
       ASSERT_TRUE(session.Generate({.max_tokens = 2}).ok());
       auto& bytes = policy.kind == KvPolicy::Kind::kFull ? full_bytes : window_bytes;
       bytes.push_back(session.kv_usage().resident_bytes);
-      EXPECT_GE(session.kv_usage().resident_bytes, session.cache().resident_bytes());
+      EXPECT_GE(session.kv_usage().resident_bytes, TimelineOf(&session).cache.resident_bytes());
       EXPECT_GE(session.kv_usage().peak_bytes, session.kv_usage().resident_bytes);
     }
   }
@@ -209,13 +208,162 @@ TEST_F(SessionTest, InterruptKeepsWhatWasSaid) {
   EXPECT_EQ(session.tokens().size(), 30 + generation->tokens.size());
 }
 
+// After a generation that read all and decided nothing, after an end-of-text token, and after the
+// last token of a longer answer: what follows is what one uninterrupted call gives.
+TEST_F(SessionTest, GeneratingWithNothingNewToReadGoesOnWhereItWas) {
+  const std::vector<int32_t> prompt = RandomIds(*engine_, 150, 21);
+  for (const KvPolicy& policy : {KvPolicy{}, Window(4, 64)}) {
+    for (const double temperature : {0.0, 1.0}) {
+      const SamplingParams sampling{.temperature = temperature, .seed = 3};
+      Session whole = NewSession(policy);
+      ASSERT_TRUE(whole.Append(prompt).ok());
+      const GenerateOptions all{.max_tokens = 30, .sampling = sampling, .ignore_eos = true};
+      const std::vector<int32_t> expected = whole.Generate(all)->tokens;
+
+      Session session = NewSession(policy);
+      ASSERT_TRUE(session.Append(prompt).ok());
+      std::vector<int32_t> tokens;
+      for (const int64_t n : {0, 0, 1, 0, 7, 22}) {
+        const Result<Generation> piece =
+            session.Generate({.max_tokens = n, .sampling = sampling, .ignore_eos = true});
+        ASSERT_TRUE(piece.ok()) << piece.status().message();
+        EXPECT_EQ(static_cast<int64_t>(piece->tokens.size()), n);
+        tokens.insert(tokens.end(), piece->tokens.begin(), piece->tokens.end());
+      }
+      EXPECT_EQ(tokens, expected);
+    }
+  }
+}
+
+TEST_F(SessionTest, GeneratingAgainBehindTheEndOfTextEndsAgain) {
+  // The fixture with an end-of-text token, which it has not.
+  testing::TempDir dir;
+  const std::filesystem::path fixture =
+      std::string(KAKEYA_SOURCE_DIR) + "/tests/fixtures/models/qwen3-window";
+  for (const char* name : {"config.json", "model.safetensors"}) {
+    std::filesystem::copy_file(fixture / name, dir.File(name));
+  }
+  dir.Write("generation_config.json", R"({"eos_token_id": 7})");
+  const Result<std::unique_ptr<Engine>> with_eos = Engine::Load(dir.path(), {});
+  ASSERT_TRUE(with_eos.ok()) << with_eos.status().message();
+  const std::vector<int32_t> prompt = RandomIds(*engine_, 90, 22);
+  int ended = 0;
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    Session session = Session::Create(with_eos->get(), {}).value();
+    ASSERT_TRUE(session.Append(prompt).ok());
+    const GenerateOptions options{.max_tokens = 300, .sampling = {.temperature = 2, .seed = seed}};
+    const Result<Generation> first = session.Generate(options);
+    ASSERT_TRUE(first.ok());
+    if (first->stop != StopReason::kEos) continue;  // by chance it didn't end
+    ++ended;
+    const std::vector<int32_t> history = session.tokens();
+    const Result<Generation> second = session.Generate(options);
+    ASSERT_TRUE(second.ok());
+    EXPECT_EQ(second->stop, StopReason::kEos);
+    EXPECT_TRUE(second->tokens.empty());
+    EXPECT_EQ(session.tokens(), history);
+  }
+  EXPECT_GT(ended, 0);
+}
+
+TEST_F(SessionTest, WhatWasTakenBackIsForgotten) {
+  const std::vector<int32_t> text = RandomIds(*engine_, 400, 23);
+  const std::vector<int32_t> other = RandomIds(*engine_, 40, 24);
+  for (const KvPolicy& policy : {KvPolicy{}, Window(4, 64)}) {
+    for (const int64_t n : {0, 1, 64, 200, 380, 399, 400}) {
+      Session session = NewSession(policy);
+      ASSERT_TRUE(session.Append(text).ok());
+      ASSERT_TRUE(session.Generate({.max_tokens = 3}).ok());
+      ASSERT_TRUE(session.Truncate(n).ok());
+      EXPECT_EQ(static_cast<int64_t>(session.tokens().size()), n);
+      EXPECT_GE(session.cached_tokens(), n >= 380 ? n - 1 : 0) << "a few tokens back";
+      ASSERT_TRUE(session.Append(other).ok());
+      Session fresh = NewSession(policy);
+      ASSERT_TRUE(fresh.Append(std::span(text).first(static_cast<size_t>(n))).ok());
+      ASSERT_TRUE(fresh.Append(other).ok());
+      EXPECT_EQ(session.Generate({.max_tokens = 20})->tokens,
+                fresh.Generate({.max_tokens = 20})->tokens)
+          << n;
+    }
+  }
+  Session session = NewSession();
+  EXPECT_FALSE(session.Truncate(1).ok());
+  EXPECT_FALSE(session.Truncate(-1).ok());
+  EXPECT_TRUE(session.Truncate(0).ok());
+}
+
+// Taking back right to the end of what was read leaves no state to draw from: the last id is read
+// again.
+TEST_F(SessionTest, GeneratingRightBehindACutDrawsWhatWasDrawnThere) {
+  const std::vector<int32_t> prompt = RandomIds(*engine_, 130, 25);
+  for (const KvPolicy& policy : {KvPolicy{}, Window(4, 64)}) {
+    Session session = NewSession(policy);
+    ASSERT_TRUE(session.Append(prompt).ok());
+    const std::vector<int32_t> tokens = session.Generate({.max_tokens = 12})->tokens;
+    for (const int64_t kept : {0, 1, 5, 11}) {
+      ASSERT_TRUE(session.Truncate(130 + kept).ok());
+      const std::vector<int32_t> again = session.Generate({.max_tokens = 12 - kept})->tokens;
+      EXPECT_EQ(again, std::vector(tokens.begin() + kept, tokens.end()));
+    }
+  }
+}
+
+TEST_F(SessionTest, MoreThanTheContextIsRefusedAndTheSessionGoesOn) {
+  const int64_t limit = engine_->model().config.max_positions;
+  Session session = NewSession();
+  const auto most = static_cast<size_t>(limit - 5);
+  ASSERT_TRUE(session.Append(RandomIds(*engine_, most, 8)).ok());
+  const Status status = session.Append(RandomIds(*engine_, 6, 9));
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("context_length_exceeded"), std::string::npos);
+  EXPECT_EQ(session.tokens().size(), most);
+  EXPECT_EQ(session.Generate({.max_tokens = 2})->tokens.size(), 2u);
+  EXPECT_TRUE(session.Append(RandomIds(*engine_, 3, 9)).ok());
+  EXPECT_FALSE(session.Generate({.max_tokens = 1}).ok());  // full, but not stuck:
+  ASSERT_TRUE(session.Truncate(limit - 8).ok());
+  EXPECT_TRUE(session.Generate({.max_tokens = 1}).ok());
+}
+
+TEST_F(SessionTest, SessionsThatShareTheirStepsGetTheAnswersThatTheyGetAlone) {
+  std::vector<std::vector<int32_t>> prompts;
+  std::vector<std::vector<int32_t>> expected;
+  const KvPolicy policies[] = {KvPolicy{}, Window(4, 64), Window(0, 100)};
+  const auto options = [](size_t i) {
+    return GenerateOptions{.max_tokens = 10 + static_cast<int64_t>(7 * i % 30),
+                           .sampling = {.temperature = i % 2 * 0.9, .seed = i}};
+  };
+  std::vector<Session> sessions;
+  for (size_t i = 0; i < 7; ++i) {
+    prompts.push_back(RandomIds(*engine_, 5 + 97 * i, static_cast<uint32_t>(i)));
+    const SessionOptions kv{.kv = policies[i % 3], .prefill_block = 60};
+    Session alone = Session::Create(engine_.get(), kv).value();
+    ASSERT_TRUE(alone.Append(prompts[i]).ok());
+    expected.push_back(alone.Generate(options(i))->tokens);
+    sessions.push_back(Session::Create(engine_.get(), kv).value());
+    ASSERT_TRUE(sessions[i].Append(prompts[i]).ok());
+    ASSERT_TRUE(sessions[i].Start(options(i)).ok());
+  }
+  Scheduler scheduler(engine_.get());
+  while (true) {
+    std::vector<Session*> running;
+    for (Session& session : sessions) {
+      if (session.answering()) running.push_back(&session);
+    }
+    if (running.empty()) break;
+    scheduler.Step(running);
+  }
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    EXPECT_EQ(sessions[i].Finish()->tokens, expected[i]) << "session " << i;
+  }
+}
+
 TEST_F(SessionTest, SessionsCountTheirOwnBytesWithinTheEnginesLimit) {
   Session first = NewSession(Window(4, 64));
   Session second = NewSession(Window(4, 128));
-  EXPECT_EQ(first.kv_usage().resident_bytes, first.cache().resident_bytes());
-  EXPECT_EQ(second.kv_usage().resident_bytes, second.cache().resident_bytes());
+  EXPECT_EQ(first.kv_usage().resident_bytes, TimelineOf(&first).cache.resident_bytes());
+  EXPECT_EQ(second.kv_usage().resident_bytes, TimelineOf(&second).cache.resident_bytes());
   EXPECT_EQ(engine_->budget().used(MemoryTag::kKv),
-            first.cache().resident_bytes() + second.cache().resident_bytes());
+            TimelineOf(&first).cache.resident_bytes() + TimelineOf(&second).cache.resident_bytes());
 
   const std::string dir = std::string(KAKEYA_SOURCE_DIR) + "/tests/fixtures/models/qwen3-window";
   const auto small = Engine::Load(dir, {.memory_limit = size_t{1} << 20});

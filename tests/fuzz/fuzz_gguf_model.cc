@@ -34,8 +34,10 @@ void Check(const std::string& path) {
   const Result<ModelConfig> config = ReadGgufConfig(*file);
   RequireLine(config.status(), path);
   if (config.ok()) {
-    Require(config->num_layers > 0 && config->num_heads % config->num_kv_heads == 0);
-    Require(config->head_dim > 0 && config->head_dim % 8 == 0 && config->vocab_size > 0);
+    Require(config->num_layers() > 0 && config->alike() && config->vocab_size > 0);
+    const LayerConfig& layer = config->common_layer();
+    Require(layer.num_heads % layer.num_kv_heads == 0);
+    Require(layer.head_dim > 0 && layer.head_dim % 8 == 0);
     for (const int32_t id : config->eos_token_ids) Require(id >= 0 && id < config->vocab_size);
   }
   RequireLine(LoadChatSettings(path).status(), path);

@@ -5,6 +5,7 @@
 #include "decode/prefill.h"
 #include "format/safetensors.h"
 #include "format/write_file.h"
+#include "session/timeline_of.h"
 
 namespace kakeya {
 
@@ -13,10 +14,9 @@ Status WriteLogits(Engine* engine, const SessionOptions& options, std::span<cons
                    const std::string& path) {
   const Model& model = engine->model();
   KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine, options));
-  KAKEYA_RETURN_IF_ERROR(session.Append(ids));  // checks the ids
+  KAKEYA_RETURN_IF_ERROR(session.Append(ids));  // checks the ids and the context
   const int64_t total = static_cast<int64_t>(ids.size());
   if (total == 0) return InvalidArgument("there are no token ids");
-  KAKEYA_RETURN_IF_ERROR(session.CheckContext(total, /*generates=*/false));
   const int64_t vocabulary = model.config.vocab_size;
   const int64_t block = std::min(options.prefill_block, total);
   KAKEYA_ASSIGN_OR_RETURN(
@@ -28,13 +28,13 @@ Status WriteLogits(Engine* engine, const SessionOptions& options, std::span<cons
   const std::string preamble = SafetensorsPreamble({&tensor, 1});
   KAKEYA_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
   KAKEYA_RETURN_IF_ERROR(file.Write(std::as_bytes(std::span(preamble))));
-  const Runner runner = session.runner();
-  const auto write_rows = [&](const Workspace& workspace, int64_t first, int64_t rows) {
-    Logits(runner.context, model, workspace, 0, rows, logits.as<float>());
+  const auto write_rows = [&](const float* hidden, int64_t first, int64_t rows) {
+    Logits(engine->context(), model, hidden, rows, logits.as<float>());
     if (progress) progress(first + rows, total);
     return file.Write({logits.data(), static_cast<size_t>(rows * vocabulary) * 4});
   };
-  KAKEYA_RETURN_IF_ERROR(RunBlocks(runner, ids, block, write_rows));
+  KAKEYA_RETURN_IF_ERROR(ReadBlocks(engine->context(), model, ids, block, &session.budget(),
+                                    &TimelineOf(&session), write_rows));
   return file.Commit();
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "decode/prefill.h"
+#include "session/timeline_of.h"
 
 namespace kakeya {
 namespace {
@@ -54,19 +55,16 @@ class Measurement {
     const auto start = std::chrono::steady_clock::now();
     const SessionOptions& session_options = options_.sessions[s];
     KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine_, session_options));
-    KAKEYA_RETURN_IF_ERROR(session.Append(window));  // checks the ids
-    KAKEYA_RETURN_IF_ERROR(
-        session.CheckContext(static_cast<int64_t>(window.size()), /*generates=*/false));
+    KAKEYA_RETURN_IF_ERROR(session.Append(window));  // checks the ids and the context
     KAKEYA_ASSIGN_OR_RETURN(
         const Buffer logits,
         session.budget().Allocate(
             MemoryTag::kScratch,
             static_cast<size_t>(kLogitRows) * engine_->model().config.vocab_size * sizeof(float),
             "logits of a block"));
-    const Runner runner = session.runner();
     WindowSum sum;
-    const auto count = [&](const Workspace& workspace, int64_t first, int64_t rows) -> Status {
-      Count(runner, workspace, window, first, rows, logits.as<float>(), &sum);
+    const auto count = [&](const float* hidden, int64_t first, int64_t rows) -> Status {
+      Count(hidden, window, first, rows, logits.as<float>(), &sum);
       if (!std::isfinite(sum.nll)) {
         return Corrupt("the model computes no numbers from token {} of the text on",
                        window.data() - ids_.data() + first);
@@ -76,7 +74,9 @@ class Measurement {
       const bool stop = options_.interrupted && options_.interrupted();
       return stop ? Status(StatusCode::kCancelled, "stopped") : OkStatus();
     };
-    KAKEYA_RETURN_IF_ERROR(RunBlocks(runner, window, session_options.prefill_block, count));
+    KAKEYA_RETURN_IF_ERROR(ReadBlocks(engine_->context(), engine_->model(), window,
+                                      session_options.prefill_block, &session.budget(),
+                                      &TimelineOf(&session), count));
     const KvUsage usage = session.kv_usage();
     row->resident_bytes = std::max<uint64_t>(row->resident_bytes, usage.resident_bytes);
     row->history_bytes = std::max<uint64_t>(row->history_bytes, usage.history_bytes);
@@ -86,16 +86,16 @@ class Measurement {
   }
 
   // Adds what the hidden states of window[first, first + rows) say about the tokens after them.
-  static void Count(const Runner& runner, const Workspace& workspace,
-                    std::span<const int32_t> window, int64_t first, int64_t rows, float* logits,
-                    WindowSum* sum) {
-    const int64_t vocabulary = runner.model.config.vocab_size;
+  void Count(const float* hidden, std::span<const int32_t> window, int64_t first, int64_t rows,
+             float* logits, WindowSum* sum) const {
+    const ModelConfig& config = engine_->model().config;
+    const int64_t vocabulary = config.vocab_size;
     const int64_t known = std::min(rows, static_cast<int64_t>(window.size()) - 1 - first);
     for (int64_t done = 0; done < known; done += kLogitRows) {
       const int64_t n = std::min(kLogitRows, known - done);
-      Logits(runner.context, runner.model, workspace, done, n, logits);
+      Logits(engine_->context(), engine_->model(), hidden + done * config.hidden_size, n, logits);
       double nll[kLogitRows];
-      ParallelFor(runner.context.pool, n, [&](int64_t r) {
+      ParallelFor(engine_->context().pool, n, [&](int64_t r) {
         nll[r] = NegativeLogLikelihood({logits + r * vocabulary, static_cast<size_t>(vocabulary)},
                                        window[first + done + r + 1]);
       });

@@ -22,7 +22,7 @@ KvCache Filled(const KvPolicy& policy, const std::vector<int64_t>& pieces, uint6
 // Key elements that the next query sees in one layer, position by position.
 std::vector<float> SeenKeys(KvCache* cache, int layer) {
   const int64_t next = cache->size();
-  const KvPolicy policy = cache->policy();
+  const KvPolicy policy = cache->layer(layer).policy;
   EXPECT_TRUE(cache->Stage(1).ok());
   std::vector<float> seen;
   for (const KvPage& page : cache->View(layer, next, 1)) {

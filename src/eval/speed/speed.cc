@@ -10,8 +10,8 @@
 
 #include "base/checked.h"
 #include "eval/speed/random_fill.h"
-#include "decode/runner.h"
 #include "eval/speed/read_bandwidth.h"
+#include "session/timeline_of.h"
 
 namespace kakeya {
 namespace {
@@ -38,7 +38,10 @@ class Bench {
                                                int64_t depth, int64_t rows) {
     KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine, options));
     auto bench = std::unique_ptr<Bench>(new Bench(engine, options.kv, depth, std::move(session)));
-    KAKEYA_ASSIGN_OR_RETURN(bench->workspace_, NewWorkspace(bench->session_.runner(), rows));
+    KAKEYA_ASSIGN_OR_RETURN(
+        bench->workspace_,
+        Workspace::Create(engine->model().config, rows, /*logit_rows=*/0,
+                          bench->timeline().restoration.has_value(), &bench->session_.budget()));
     return bench;
   }
 
@@ -47,16 +50,16 @@ class Bench {
 
   // Brings the cache to its depth, with the history told to the restorer.
   Status Fill(std::mt19937_64* random, const std::function<Status()>& between) {
-    const Runner runner = session_.runner();
     if (depth_ == 0) return OkStatus();
-    for (int64_t told = 0; runner.restoration != nullptr && told < depth_;) {
+    const OpContext context = engine_->context();
+    for (int64_t told = 0; timeline().restoration && told < depth_;) {
       const int64_t n = std::min(kTellPiece, depth_ - told);
       const std::vector<int32_t> ids = RandomIds(n, random);
-      KAKEYA_RETURN_IF_ERROR(runner.restoration->restorer->Extend(runner.context, ids));
+      KAKEYA_RETURN_IF_ERROR(timeline().restoration->restorer->Extend(context, ids));
       told += n;
       KAKEYA_RETURN_IF_ERROR(between());
     }
-    KAKEYA_RETURN_IF_ERROR(AppendRandom(runner.context, depth_, (*random)(), &runner.cache));
+    KAKEYA_RETURN_IF_ERROR(AppendRandom(context, depth_, (*random)(), &timeline().cache));
     return between();
   }
 
@@ -75,9 +78,9 @@ class Bench {
   }
 
   // Of exact K/V, in all layers, per position, as they were allocated. REQUIRES: a pass has run.
-  uint64_t slot_bytes() const {
-    const KvCache& cache = session_.cache();
-    return cache.resident_bytes() / static_cast<uint64_t>(cache.resident_slots());
+  uint64_t slot_bytes() {
+    const KvCache& cache = timeline().cache;
+    return cache.resident_bytes() / static_cast<uint64_t>(cache.resident_slots(/*layer=*/0));
   }
 
  private:
@@ -91,19 +94,28 @@ class Bench {
     return ids;
   }
 
+  Timeline& timeline() { return TimelineOf(&session_); }
+
+  // The random ids of a pass are no part of the session's history: the cache is what is measured,
+  // and the restorer, which is told what becomes final.
   Status Pass(std::span<const int32_t> ids, int64_t logit_rows, bool keep) {
-    const Runner runner = session_.runner();
-    if (keep) {
-      KAKEYA_RETURN_IF_ERROR(RunBlock(runner, ids, &workspace_));
-    } else {
-      KAKEYA_RETURN_IF_ERROR(runner.cache.Stage(static_cast<int64_t>(ids.size())));
-      const Status status = Forward(runner.context, runner.model, ids, &runner.cache,
-                                    runner.restoration, &workspace_);
-      runner.cache.Rollback();
-      KAKEYA_RETURN_IF_ERROR(status);
+    const OpContext context = engine_->context();
+    KvCache& cache = timeline().cache;
+    std::optional<Restoration>& restoration = timeline().restoration;
+    if (keep && restoration) {
+      KAKEYA_RETURN_IF_ERROR(restoration->restorer->Extend(context, ids));
     }
-    Logits(runner.context, runner.model, workspace_, static_cast<int64_t>(ids.size()) - logit_rows,
-           logit_rows, logits_.data());
+    KAKEYA_RETURN_IF_ERROR(cache.Stage(static_cast<int64_t>(ids.size())));
+    Sequence sequence{.cache = &cache,
+                      .restoration = restoration ? &*restoration : nullptr,
+                      .rows = static_cast<int>(ids.size())};
+    Forward(context, engine_->model(), ids, {&sequence, 1}, {}, &workspace_);
+    cache.Commit(keep && sequence.status.ok() ? cache.staged() : 0);
+    KAKEYA_RETURN_IF_ERROR(sequence.status);
+    const int64_t first = static_cast<int64_t>(ids.size()) - logit_rows;
+    Logits(context, engine_->model(),
+           workspace_.hidden.as<float>() + first * engine_->model().config.hidden_size, logit_rows,
+           logits_.data());
     return OkStatus();
   }
 
@@ -147,8 +159,10 @@ class SpeedRun {
     for (const SessionOptions& session : options_.sessions) {
       if (session.kv.bounded()) continue;
       const KvType type = session.kv_type.value_or(KvTypeFor(engine_->model().weights.dtype));
-      const uint64_t slab = static_cast<uint64_t>(config.num_layers) *
-                            KvPageBytes(type, config.num_kv_heads, config.head_dim);
+      uint64_t slab = 0;
+      for (const LayerConfig& layer : config.layers) {
+        slab += KvPageBytes(type, layer.num_kv_heads, layer.head_dim);
+      }
       for (const int64_t depth : options_.depths) {
         const auto slabs = static_cast<uint64_t>(ChunkOf(depth + session.prefill_block) + 1);
         const auto bytes = CheckedMul(slab, slabs);

@@ -97,7 +97,7 @@ TEST_F(SpeedTestFixture, BytesAreThoseOfWeightsAndVisibleKv) {
   const Result<Speed> speed = MeasureSpeed(engine_.get(), Options());
   ASSERT_TRUE(speed.ok());
   const ModelConfig& config = engine_->model().config;
-  const double slot = 2.0 * config.num_layers * config.kv_size() *
+  const double slot = 2.0 * config.num_layers() * config.common_layer().kv_size() *
                       static_cast<double>(SizeOf(engine_->model().weights.dtype));
   const auto bytes = [&](size_t row) { return speed->rows[row].bytes; };
   const double weights = static_cast<double>(speed->weight_bytes);

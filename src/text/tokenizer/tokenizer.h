@@ -46,8 +46,8 @@ class Tokenizer {
   // doesn't do (Unsupported).
   static Result<Tokenizer> Load(const std::string& tokenizer_json_path);
   static Result<Tokenizer> Parse(const Json& tokenizer_json);
-  // From a GGUF file's metadata (text/tokenizer/tokenizer_gguf.h). Errors name the file and the key; NotFound
-  // when it has no tokenizer.
+  // From a GGUF file's metadata (text/tokenizer/tokenizer_gguf.h). Errors name the file and the
+  // key; NotFound when it has no tokenizer.
   static Result<Tokenizer> FromGguf(const GgufFile& file);
 
   Tokenizer(Tokenizer&&) noexcept;

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "base/status.h"
+#include "text/tokenizer/added_tokens.h"
 #include "text/tokenizer/bpe.h"
 #include "text/tokenizer/pretokenizer.h"
-#include "text/tokenizer/added_tokens.h"
 #include "text/tokenizer/vocab.h"
 
 namespace kakeya {

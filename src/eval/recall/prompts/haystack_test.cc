@@ -7,8 +7,8 @@
 #include <memory>
 #include <utility>
 
-#include "eval/recall/prompts/prompt_content.h"
 #include "eval/recall/prompts/prompt.h"
+#include "eval/recall/prompts/prompt_content.h"
 
 namespace kakeya {
 namespace {

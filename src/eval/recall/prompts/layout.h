@@ -4,10 +4,10 @@
 #define KAKEYA_EVAL_RECALL_PROMPTS_LAYOUT_H_
 
 #include "base/status.h"
-#include "eval/recall/prompts/prompt_content.h"
-#include "eval/recall/prompts/prompt_format.h"
 #include "eval/recall/prompts/haystack.h"
 #include "eval/recall/prompts/prompt.h"
+#include "eval/recall/prompts/prompt_content.h"
+#include "eval/recall/prompts/prompt_format.h"
 
 namespace kakeya {
 

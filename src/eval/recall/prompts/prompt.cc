@@ -1,9 +1,9 @@
 #include "eval/recall/prompts/prompt.h"
 
-#include "eval/recall/prompts/prompt_content.h"
-#include "eval/recall/prompts/prompt_format.h"
 #include "eval/recall/prompts/haystack.h"
 #include "eval/recall/prompts/layout.h"
+#include "eval/recall/prompts/prompt_content.h"
+#include "eval/recall/prompts/prompt_format.h"
 #include "format/utf8.h"
 
 namespace kakeya {

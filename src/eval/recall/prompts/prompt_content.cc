@@ -21,7 +21,7 @@ RecallStatement Decoy(std::string text) { return {text, text, {}}; }
 
 // One needle for one question.
 Result<PromptContent> DraftFact(RecallWords* words, KeyKind kind, const RecallPhrasing& phrasing,
-                              std::string* key) {
+                                std::string* key) {
   KAKEYA_ASSIGN_OR_RETURN(*key, words->Key(kind));
   KAKEYA_ASSIGN_OR_RETURN(const RecallValue value, words->Value());
   PromptContent draft;

@@ -32,7 +32,7 @@ void AppendStatement(std::string_view statement, std::string* text) {
 }  // namespace
 
 Result<ComposedPrompt> TextPromptFormat::Compose(std::span<const RecallPiece> pieces,
-                                         std::string_view question, bool edited) const {
+                                                 std::string_view question, bool edited) const {
   std::string text(json_ ? kJsonHead : kTextHead);
   for (const RecallPiece& piece : pieces) {
     const RecallStatement* statement = piece.statement;
@@ -73,7 +73,7 @@ Result<std::vector<int32_t>> TextPromptFormat::ComposeLater(std::string_view que
 }
 
 Result<ComposedPrompt> ChatPromptFormat::Compose(std::span<const RecallPiece> pieces,
-                                         std::string_view question, bool edited) const {
+                                                 std::string_view question, bool edited) const {
   ChatInput chat;
   const auto say = [&](std::string_view user, std::string_view assistant) {
     chat.messages.push_back({{"role", "user"}, {"content", user}});

@@ -11,7 +11,7 @@ RecallReport MakeReport(const Engine& engine, const RecallOptions& options,
   RecallReport report;
   report.source = std::move(source);
   report.options = options;
-  report.reach = WindowReach(config.num_layers, options.session.kv);
+  report.reach = WindowReach(config.num_layers(), options.session.kv);
   report.max_positions = config.max_positions;
   report.rows = RowsOf(outcome.records, report.reach);
   report.skipped = outcome.skipped;

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "eval/recall/report/rows.h"
-#include "eval/recall/run/run.h"
 #include "eval/recall/report/verdict.h"
+#include "eval/recall/run/run.h"
 #include "format/json.h"
 
 namespace kakeya {

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "eval/recall/run/record.h"
 #include "eval/recall/report/stats.h"
+#include "eval/recall/run/record.h"
 
 namespace kakeya {
 

@@ -16,13 +16,15 @@ bool HoldsCoupon(const KvPolicy& policy, int64_t position, std::span<const KvPag
 
 std::vector<int> CouponLayers(KvCache* cache) {
   std::vector<int> layers;
-  if (!cache->policy().bounded() || cache->size() == 0) return layers;
-  // What no query is shown now may still be kept, and shown later.
-  const int64_t allowed = (SinkChunks(cache->policy()) + WindowChunks(cache->policy())) * kChunk;
-  const bool too_large = cache->resident_slots() > allowed;
+  if (cache->size() == 0) return layers;
   const int64_t last = cache->size() - 1;
-  for (int layer = 0; layer < cache->shape().layers; ++layer) {
-    const bool shown = HoldsCoupon(cache->policy(), last, cache->View(layer, last, 1));
+  for (int layer = 0; layer < cache->layers(); ++layer) {
+    const KvPolicy& policy = cache->layer(layer).policy;
+    if (!policy.bounded()) continue;
+    // What no query is shown now may still be kept, and shown later.
+    const int64_t allowed = (SinkChunks(policy) + WindowChunks(policy)) * kChunk;
+    const bool too_large = cache->resident_slots(layer) > allowed;
+    const bool shown = HoldsCoupon(policy, last, cache->View(layer, last, 1));
     if (too_large || shown) layers.push_back(layer);
   }
   return layers;

@@ -39,7 +39,7 @@ TEST(RecallCouponTest, AsksEveryLayerOfACache) {
     cache->Commit(64);
   }
   EXPECT_TRUE(CouponLayers(&*cache).empty());
-  EXPECT_EQ(cache->resident_slots(), 4 * kChunk);
+  EXPECT_EQ(cache->resident_slots(/*layer=*/0), 4 * kChunk);
 }
 
 }  // namespace

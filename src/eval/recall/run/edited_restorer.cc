@@ -20,20 +20,16 @@ Status EditedRestorer::Extend(const OpContext& context, std::span<const int32_t>
   return inner_->Extend(context, told);
 }
 
-void EditedRestorer::Select(const OpContext& context, const SelectQueries& queries,
-                            std::span<std::vector<ChunkVisit>> visits) {
+Status EditedRestorer::Select(const OpContext& context, const SelectQueries& queries,
+                              std::span<std::vector<ChunkVisit>> visits) {
   assert(queries.excluded.empty());
   SelectQueries edited = queries;
   edited.excluded = edit_.excluded;
-  inner_->Select(context, edited, visits);
+  return inner_->Select(context, edited, visits);
 }
 
 Status EditedRestorer::BeginLayer(const OpContext& context, int layer) {
   return inner_->BeginLayer(context, layer);
-}
-
-void EditedRestorer::Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const {
-  inner_->Restore(layer, kv_head, chunk, k, v);
 }
 
 }  // namespace kakeya

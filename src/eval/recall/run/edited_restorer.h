@@ -26,11 +26,19 @@ class EditedRestorer : public Restorer {
   EditedRestorer(std::unique_ptr<Restorer> inner, HistoryEdit edit);
 
   Status Extend(const OpContext& context, std::span<const int32_t> ids) override;
+  Status Truncate(const OpContext& context, int64_t n) override {
+    return inner_->Truncate(context, n);
+  }
   int64_t size() const override { return inner_->size(); }
-  void Select(const OpContext& context, const SelectQueries& queries,
-              std::span<std::vector<ChunkVisit>> visits) override;
+  Status Select(const OpContext& context, const SelectQueries& queries,
+                std::span<std::vector<ChunkVisit>> visits) override;
   Status BeginLayer(const OpContext& context, int layer) override;
-  void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const override;
+  void Prefetch(const OpContext& context, std::span<const PageKey> pages) override {
+    inner_->Prefetch(context, pages);
+  }
+  Status Load(const OpContext& context, const PageRequest& request) const override {
+    return inner_->Load(context, request);
+  }
   int64_t max_distance() const override { return inner_->max_distance(); }
   int64_t bad_chunks() const override { return inner_->bad_chunks(); }
   size_t history_bytes() const override { return inner_->history_bytes(); }

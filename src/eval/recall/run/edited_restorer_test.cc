@@ -18,6 +18,7 @@ class Witness : public Restorer {
     std::vector<uint8_t> excluded;
     int layer = -1;
     int64_t restored = -1;
+    std::vector<PageKey> prefetched;
     bool refuses = false;
   };
   explicit Witness(Log* log) : log_(log) {}
@@ -27,20 +28,27 @@ class Witness : public Restorer {
     log_->ids.insert(log_->ids.end(), ids.begin(), ids.end());
     return OkStatus();
   }
+  Status Truncate(const OpContext& /*context*/, int64_t n) override {
+    log_->ids.resize(static_cast<size_t>(n));
+    return OkStatus();
+  }
   int64_t size() const override { return static_cast<int64_t>(log_->ids.size()); }
-  void Select(const OpContext& /*context*/, const SelectQueries& queries,
-              std::span<std::vector<ChunkVisit>> visits) override {
+  Status Select(const OpContext& /*context*/, const SelectQueries& queries,
+                std::span<std::vector<ChunkVisit>> visits) override {
     log_->excluded.assign(queries.excluded.begin(), queries.excluded.end());
     visits[0] = {{queries.first_chunk, 1}};
+    return OkStatus();
   }
   Status BeginLayer(const OpContext& /*context*/, int layer) override {
     log_->layer = layer;
     return OkStatus();
   }
-  void Restore(int /*layer*/, int /*kv_head*/, int64_t chunk, float* k, float* v) const override {
-    log_->restored = chunk;
-    *k = 1;
-    *v = 2;
+  void Prefetch(const OpContext& /*context*/, std::span<const PageKey> pages) override {
+    log_->prefetched.assign(pages.begin(), pages.end());
+  }
+  Status Load(const OpContext& /*context*/, const PageRequest& request) const override {
+    log_->restored = request.key.chunk;
+    return NotFound("no numbers");
   }
   int64_t max_distance() const override { return 640; }
   size_t history_bytes() const override { return 17; }
@@ -103,17 +111,17 @@ TEST_F(EditedRestorerTest, ExcludesChunksAndPassesAllElseThrough) {
   std::vector<std::vector<ChunkVisit>> visits(1);
   SelectQueries queries;
   queries.first_chunk = 4;
-  restorer.Select(context_, queries, visits);
+  ASSERT_TRUE(restorer.Select(context_, queries, visits).ok());
   EXPECT_EQ(log_.excluded, (std::vector<uint8_t>{0, 1, 1}));
   ASSERT_EQ(visits[0].size(), 1u);
   EXPECT_EQ(visits[0][0].chunk, 4);
   EXPECT_TRUE(restorer.BeginLayer(context_, 3).ok());
   EXPECT_EQ(log_.layer, 3);
-  float k = 0;
-  float v = 0;
-  restorer.Restore(0, 0, 9, &k, &v);
+  EXPECT_EQ(restorer.Load(context_, {.key = {.chunk = 9}}).code(), StatusCode::kNotFound);
   EXPECT_EQ(log_.restored, 9);
-  EXPECT_EQ(k + v, 3);
+  const PageKey key{.layer = 1, .kv_head = 2, .chunk = 3};
+  restorer.Prefetch(context_, {&key, 1});
+  EXPECT_EQ(log_.prefetched, std::vector<PageKey>{key});
   EXPECT_EQ(restorer.max_distance(), 640);
   EXPECT_EQ(restorer.history_bytes(), 17u);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "eval/recall/run/trial.h"
+#include "session/timeline_of.h"
 
 namespace kakeya {
 namespace {
@@ -16,9 +17,10 @@ Result<uint64_t> ReinsertedBytes(int64_t chunks, Engine* engine, const SessionOp
   const int64_t tokens = TrialTokens(RecallArm::kReinsert, prompt, full);
   KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine, full));
   KAKEYA_RETURN_IF_ERROR(session.Append(std::vector<int32_t>(static_cast<size_t>(tokens), 0)));
-  KAKEYA_RETURN_IF_ERROR(session.cache().Stage(tokens));
+  KvCache& cache = TimelineOf(&session).cache;
+  KAKEYA_RETURN_IF_ERROR(cache.Stage(tokens));
   const KvUsage usage = session.kv_usage();
-  session.cache().Rollback();
+  cache.Rollback();
   return usage.resident_bytes + usage.history_bytes + prompt.context.size() * sizeof(int32_t);
 }
 
@@ -29,11 +31,11 @@ Result<uint64_t> RestoredBytes(Engine* engine, const SessionOptions& options,
   SessionOptions restored = options;
   restored.kv.kind = KvPolicy::Kind::kRestored;
   KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine, restored));
-  const Runner runner = session.runner();
+  Restorer& restorer = *TimelineOf(&session).restoration->restorer;
   for (const std::span<const int32_t> ids :
        {std::span(prompt.context), std::span(prompt.turns[0].ids)}) {
     KAKEYA_RETURN_IF_ERROR(session.Append(ids));
-    KAKEYA_RETURN_IF_ERROR(runner.restoration->restorer->Extend(runner.context, ids));
+    KAKEYA_RETURN_IF_ERROR(restorer.Extend(engine->context(), ids));
   }
   const KvUsage usage = session.kv_usage();
   return usage.resident_bytes + usage.history_bytes;

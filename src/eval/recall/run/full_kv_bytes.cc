@@ -6,14 +6,11 @@ namespace kakeya {
 namespace {
 
 FullKvBytes Allocated(Engine* engine, const SessionOptions& options, int64_t length) {
-  const ModelConfig& config = engine->model().config;
-  const KvShape shape{.layers = config.num_layers,
-                      .kv_heads = config.num_kv_heads,
-                      .head_dim = config.head_dim,
-                      .type = options.kv_type.value_or(KvTypeFor(engine->model().weights.dtype))};
+  const Model& model = engine->model();
+  const KvType type = options.kv_type.value_or(KvTypeFor(model.weights.dtype));
   // Half of what is left: a figure for a plot must not drive the machine into swapping.
   MemoryBudget budget(engine->budget().available() / 2, &engine->budget());
-  Result<KvCache> cache = KvCache::Create(shape, KvPolicy{}, &budget);
+  Result<KvCache> cache = KvCache::Create(KvLayersOf(model.config, KvPolicy{}), type, &budget);
   if (!cache.ok()) return {0, "not allocated: " + cache.status().message()};
   const Status staged = cache->Stage(length);
   if (!staged.ok()) return {0, "not allocated: " + staged.message()};

@@ -6,9 +6,9 @@
 #include <span>
 #include <vector>
 
-#include "eval/recall/run/edited_restorer.h"
-#include "eval/recall/run/arm.h"
 #include "eval/recall/prompts/prompt.h"
+#include "eval/recall/run/arm.h"
+#include "eval/recall/run/edited_restorer.h"
 
 namespace kakeya {
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/status.h"
-#include "eval/recall/run/arm.h"
 #include "eval/recall/prompts/prompt.h"
+#include "eval/recall/run/arm.h"
 #include "format/json.h"
 
 namespace kakeya {

@@ -25,8 +25,11 @@ Result<RecallRestorers> RestorersOf(Engine* engine, const SessionOptions& option
       RestorerModel random,
       RestorerModel::Random(trained->config, engine->model(), seed, &engine->budget()));
   restorers.untrained = [model = std::make_shared<const RestorerModel>(std::move(random))](
-                            const Engine& owner, MemoryBudget* budget) {
-    return LearnedRestorer::Create(&owner.model(), model.get(), budget);
+                            const Engine& owner,
+                            MemoryBudget* budget) -> Result<std::unique_ptr<Restorer>> {
+    KAKEYA_ASSIGN_OR_RETURN(auto restorer,
+                            LearnedRestorer::Create(&owner.model(), model.get(), budget));
+    return std::unique_ptr<Restorer>(std::move(restorer));
   };
   const KvType type = options.kv_type.value_or(KvTypeFor(engine->model().weights.dtype));
   restorers.self = [trained, type](const Engine& owner, MemoryBudget* budget) {

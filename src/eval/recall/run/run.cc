@@ -4,10 +4,10 @@
 #include <chrono>
 #include <numeric>
 
+#include "eval/recall/prompts/random.h"
 #include "eval/recall/run/equal_bytes.h"
 #include "eval/recall/run/eta.h"
 #include "eval/recall/run/full_kv_bytes.h"
-#include "eval/recall/prompts/random.h"
 
 namespace kakeya {
 namespace {

@@ -7,9 +7,10 @@
 #include <algorithm>
 #include <set>
 
-#include "eval/recall/run/equal_bytes.h"
+#include "cache/computed_page.h"
 #include "eval/recall/report/report.h"
 #include "eval/recall/report/rows.h"
+#include "eval/recall/run/equal_bytes.h"
 
 namespace kakeya {
 namespace {
@@ -30,8 +31,12 @@ class ToyRestorer : public Restorer {
     return OkStatus();
   }
   int64_t size() const override { return static_cast<int64_t>(ids_.size()); }
-  void Select(const OpContext& /*context*/, const SelectQueries& queries,
-              std::span<std::vector<ChunkVisit>> visits) override {
+  Status Truncate(const OpContext& /*context*/, int64_t n) override {
+    ids_.resize(static_cast<size_t>(n));
+    return OkStatus();
+  }
+  Status Select(const OpContext& /*context*/, const SelectQueries& queries,
+                std::span<std::vector<ChunkVisit>> visits) override {
     for (std::vector<ChunkVisit>& list : visits) {
       list.clear();
       for (int64_t c = queries.first_chunk; c < queries.window_begin.back() / kChunk; ++c) {
@@ -45,13 +50,18 @@ class ToyRestorer : public Restorer {
         list.push_back({c, rows});
       }
     }
+    return OkStatus();
   }
-  void Restore(int /*layer*/, int /*kv_head*/, int64_t chunk, float* k, float* v) const override {
-    for (int64_t i = 0; i < int64_t{kChunk} * head_dim_; ++i) {
-      const auto id = static_cast<float>(ids_[chunk * kChunk + i / head_dim_]);
+  Status Load(const OpContext& context, const PageRequest& request) const override {
+    std::vector<float> k(static_cast<size_t>(kChunk) * static_cast<size_t>(head_dim_));
+    std::vector<float> v(k.size());
+    for (size_t i = 0; i < k.size(); ++i) {
+      const size_t slot = i / static_cast<size_t>(head_dim_);
+      const auto id = static_cast<float>(ids_[request.key.chunk * kChunk + slot]);
       k[i] = 0.01f * id;
       v[i] = 1 - 0.02f * id;
     }
+    return StoreComputedPage(context, request, k.data(), v.data());
   }
   int64_t max_distance() const override { return INT64_MAX; }
   size_t history_bytes() const override { return ids_.size() * 4; }
@@ -62,7 +72,8 @@ class ToyRestorer : public Restorer {
 };
 
 Result<std::unique_ptr<Restorer>> MakeToy(const Engine& engine, MemoryBudget* /*budget*/) {
-  return std::unique_ptr<Restorer>(std::make_unique<ToyRestorer>(engine.model().config.head_dim));
+  return std::unique_ptr<Restorer>(
+      std::make_unique<ToyRestorer>(engine.model().config.common_layer().head_dim));
 }
 
 RecallRestorers ToyRestorers() {
@@ -255,8 +266,9 @@ TEST_F(RecallRunTest, ReinsertsWhatFitsIntoTheBytesOfRestored) {
   EXPECT_LE(reinsert.held_bytes, restored.held_bytes);
   // One chunk more would not fit; chunks of the answer may stay unused.
   const ModelConfig& config = engine_->model().config;
-  const uint64_t chunk = uint64_t{2} * config.num_layers * config.num_kv_heads * config.head_dim *
-                         SizeOf(engine_->model().weights.dtype) * kChunk;
+  const uint64_t chunk = uint64_t{2} * config.num_layers() * config.common_layer().num_kv_heads *
+                         config.common_layer().head_dim * SizeOf(engine_->model().weights.dtype) *
+                         kChunk;
   EXPECT_GT(reinsert.held_bytes + 4 * chunk, restored.held_bytes);
 }
 

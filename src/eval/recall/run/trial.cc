@@ -7,6 +7,7 @@
 #include "eval/recall/run/coupon_layers.h"
 #include "eval/recall/run/history_edit.h"
 #include "eval/recall/run/score.h"
+#include "session/timeline_of.h"
 
 namespace kakeya {
 namespace {
@@ -58,7 +59,7 @@ void MeasureRestoration(Session* session, RecallRecord* record) {
   record->restored_pages = usage.chunks;
   record->restored_vectors = usage.vectors;
   record->failed_pages = usage.failed;
-  record->coupon_layers = CouponLayers(&session->cache());
+  record->coupon_layers = CouponLayers(&TimelineOf(session).cache);
 }
 
 Result<Generation> Answer(Session* session, const RecallTurn& turn,

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/status.h"
-#include "eval/recall/run/arm.h"
 #include "eval/recall/prompts/prompt.h"
+#include "eval/recall/run/arm.h"
 #include "eval/recall/run/record.h"
 #include "session/engine.h"
 #include "session/session.h"
