@@ -20,7 +20,10 @@
 namespace kakeya::cli {
 namespace {
 
-constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0};
+constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
+                            DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1};
+
+constexpr char kTypeNames[] = "Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, F16, BF16 or F32";
 
 struct QuantizeFlags {
   std::string in;
@@ -46,7 +49,7 @@ Result<DType> ParseType(const std::string& text) {
   for (const DType type : kTypes) {
     if (CLI::detail::to_lower(text) == NameOf(type)) return type;
   }
-  return InvalidArgument("TYPE is '{}', must be Q8_0, Q4_0, F16, BF16 or F32", text);
+  return InvalidArgument("TYPE is '{}', must be {}", text, kTypeNames);
 }
 
 // Refuses names that would be surprising, or would destroy what is read.
@@ -214,9 +217,10 @@ constexpr const char* kFooter =
     "  kakeya chat -m demo-q8.gguf\n"
     "\n"
     "Matrices get TYPE, the embedding and the head too; vectors (norms) stay F32. Q8_0 takes 8.5\n"
-    "bits a weight and is next to lossless, Q4_0 takes 4.5 and costs some quality. All metadata "
-    "is\n"
-    "kept: of a folder its tokenizer, chat template and special tokens, of a GGUF file every key.\n"
+    "bits a weight and is next to lossless, Q5_0 takes 5.5, Q4_0 takes 4.5 and costs some "
+    "quality;\n"
+    "Q4_1 and Q5_1 take half a bit more than those. All metadata is kept: of a folder its\n"
+    "tokenizer, chat template and special tokens, of a GGUF file every key.\n"
     "OUT appears whole or not at all, and memory stays at a few MiB whatever the model's size.";
 
 }  // namespace
@@ -231,7 +235,7 @@ void RegisterQuantize(CLI::App* app, int* exit_code) {
   verb->add_option("OUT", flags->out,
                    "The file to write; must end in .gguf. An older one is replaced")
       ->required();
-  verb->add_option("TYPE", flags->type, "Q8_0, Q4_0, F16, BF16 or F32")->required();
+  verb->add_option("TYPE", flags->type, kTypeNames)->required();
   verb->add_flag(
       "--random-weights", flags->random_weights,
       "Read only IN/config.json and draw the weights at random: a model to measure speed "

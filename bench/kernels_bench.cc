@@ -166,6 +166,10 @@ BENCHMARK_CAPTURE(MatMulBench, bf16, DType::kBF16)->Apply(MatMulShapes);
 BENCHMARK_CAPTURE(MatMulBench, f16, DType::kF16)->Apply(MatMulShapes);
 BENCHMARK_CAPTURE(MatMulBench, q8_0, DType::kQ8_0)->Apply(MatMulShapes);
 BENCHMARK_CAPTURE(MatMulBench, q4_0, DType::kQ4_0)->Apply(MatMulShapes);
+BENCHMARK_CAPTURE(MatMulBench, q4_1, DType::kQ4_1)->Apply(MatMulShapes);
+BENCHMARK_CAPTURE(MatMulBench, q5_0, DType::kQ5_0)->Apply(MatMulShapes);
+BENCHMARK_CAPTURE(MatMulBench, q5_1, DType::kQ5_1)->Apply(MatMulShapes);
+BENCHMARK_CAPTURE(MatMulBench, iq4_nl, DType::kIQ4_NL)->Apply(MatMulShapes);
 BENCHMARK_CAPTURE(MatMulBench, q4_k, DType::kQ4_K)->Apply(MatMulShapes);
 BENCHMARK_CAPTURE(MatMulBench, q5_k, DType::kQ5_K)->Apply(MatMulShapes);
 BENCHMARK_CAPTURE(MatMulBench, q6_k, DType::kQ6_K)->Apply(MatMulShapes);
@@ -184,6 +188,10 @@ void PackBench(benchmark::State& state, DType dtype) {
 BENCHMARK_CAPTURE(PackBench, bf16, DType::kBF16)->UseRealTime();
 BENCHMARK_CAPTURE(PackBench, q8_0, DType::kQ8_0)->UseRealTime();
 BENCHMARK_CAPTURE(PackBench, q4_0, DType::kQ4_0)->UseRealTime();
+BENCHMARK_CAPTURE(PackBench, q4_1, DType::kQ4_1)->UseRealTime();
+BENCHMARK_CAPTURE(PackBench, q5_0, DType::kQ5_0)->UseRealTime();
+BENCHMARK_CAPTURE(PackBench, q5_1, DType::kQ5_1)->UseRealTime();
+BENCHMARK_CAPTURE(PackBench, iq4_nl, DType::kIQ4_NL)->UseRealTime();
 BENCHMARK_CAPTURE(PackBench, q4_k, DType::kQ4_K)->UseRealTime();
 BENCHMARK_CAPTURE(PackBench, q5_k, DType::kQ5_K)->UseRealTime();
 BENCHMARK_CAPTURE(PackBench, q6_k, DType::kQ6_K)->UseRealTime();
@@ -265,6 +273,10 @@ void VerifyRows(benchmark::internal::Benchmark* bench) {
 BENCHMARK_CAPTURE(VerifyBench, bf16, DType::kBF16)->Name("verify/bf16")->Apply(VerifyRows);
 BENCHMARK_CAPTURE(VerifyBench, q8_0, DType::kQ8_0)->Name("verify/q8_0")->Apply(VerifyRows);
 BENCHMARK_CAPTURE(VerifyBench, q4_0, DType::kQ4_0)->Name("verify/q4_0")->Apply(VerifyRows);
+BENCHMARK_CAPTURE(VerifyBench, q4_1, DType::kQ4_1)->Name("verify/q4_1")->Apply(VerifyRows);
+BENCHMARK_CAPTURE(VerifyBench, q5_0, DType::kQ5_0)->Name("verify/q5_0")->Apply(VerifyRows);
+BENCHMARK_CAPTURE(VerifyBench, q5_1, DType::kQ5_1)->Name("verify/q5_1")->Apply(VerifyRows);
+BENCHMARK_CAPTURE(VerifyBench, iq4_nl, DType::kIQ4_NL)->Name("verify/iq4_nl")->Apply(VerifyRows);
 BENCHMARK_CAPTURE(VerifyBench, q4_k, DType::kQ4_K)->Name("verify/q4_k")->Apply(VerifyRows);
 BENCHMARK_CAPTURE(VerifyBench, q6_k, DType::kQ6_K)->Name("verify/q6_k")->Apply(VerifyRows);
 

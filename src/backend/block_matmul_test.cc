@@ -81,6 +81,25 @@ TEST_P(BlockMatMul, EqualsReferenceOnEveryTargetAndThreadCount) {
   }
 }
 
+// A block of rows of every height, in one tile or cut into several.
+TEST_P(BlockMatMul, EveryNumberOfRowsGivesTheReferencesBits) {
+  constexpr int kMostRows = 40;
+  const int64_t n = 35;
+  const int64_t k = int64_t{3} * Block();
+  const PackedMatrix w = Random(n, k);
+  const std::vector<float> x = Activations(kMostRows * k);
+  const std::vector<float> expected = Reference(x, kMostRows, w);
+  ForEachTarget([&](const char* target) {
+    for (int rows = 1; rows <= kMostRows; ++rows) {
+      std::vector<float> out(static_cast<size_t>(rows * n), -77.0f);
+      MatMul({Device::kCpu, nullptr}, x.data(), rows, w, out.data());
+      ASSERT_TRUE(BitEqual(expected.data(), out.data(), out.size())) << target << " rows " << rows;
+      cpu::BlockMatMul(cpu::PortableBlockKernel(), nullptr, x.data(), rows, w, out.data());
+      ASSERT_TRUE(BitEqual(expected.data(), out.data(), out.size())) << "portable " << target;
+    }
+  });
+}
+
 // Larger than a pass over the weights and than the shortest tasks.
 TEST_P(BlockMatMul, ManyTasksAndPassesGiveTheSameBits) {
   constexpr int kMostRows = 17;

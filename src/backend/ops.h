@@ -112,10 +112,13 @@ inline constexpr int64_t AttentionStateFloats(int head_dim) {
 // bits, each row by itself, in blocks of the same columns: numerics::QuantizeBlock. Per output,
 // over blocks ascending, with the block's weights q - bias, scale, min, d, dmin and the row's
 // integers a and scale `da`:
-//   dot  = sum over the block of scale * (q - bias) * a        exact, in 32 bits
+//   dot  = sum over the block of scale * (q - bias) * a        exact, in 32 bits; iq4_nl: levels
+//                                                              in place of q - bias
 //   mins = sum over the block of min * a                       exact, in 32 bits
 //   sum  = fma(float(dot), d * da, sum)
 //   sum  = fma(float(-mins), dmin * da, sum)                   only q4_k, q5_k
+//   sum  = fma(dmin, float(-mins) * da, sum)                   only q4_1, q5_1, whose min is 1 and
+//                                                              dmin -m: one factor for all outputs
 // float() rounds to nearest even. The integers are exact, so their order is free; the rest is
 // spelled. A NaN or an infinity among a row's activations makes all of its outputs NaN.
 void MatMul(const OpContext& context, const float* x, int rows, const PackedMatrix& w, float* out);

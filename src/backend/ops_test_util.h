@@ -67,8 +67,9 @@ inline std::vector<std::byte> RandomStored(DType dtype, int64_t n, std::mt19937*
   return ToStored(dtype, RandomFloats(n, rng));
 }
 
-inline constexpr DType kBlockTypes[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ5_K,
-                                        DType::kQ6_K};
+inline constexpr DType kBlockTypes[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+                                        DType::kQ5_0, DType::kQ5_1, DType::kIQ4_NL,
+                                        DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 
 // Rows of blocks as a file holds them: all bits random, but for scales near 1 that are numbers.
 inline std::vector<std::byte> RandomBlocks(DType type, int64_t rows, int64_t cols,

@@ -26,9 +26,12 @@ Place LowPlace(DType type, int lane, int c) {
 Place HighPlace(DType type, int lane, int c) {
   const int sub = c / kSubColumns;
   const int quad = c % kSubColumns / 4;
-  const int at = HighOffset(type, sub) + quad * kQuadBytes + lane * 4 + c % 4;
-  return {at, sub % (8 / HighBits(type)) * HighBits(type)};
+  const int first = HighOffset(type, sub) + lane * 4 + c % 4;
+  if (BlockElements(type) == kSubColumns) return {first, quad};
+  return {first + quad * kQuadBytes, sub % (8 / HighBits(type)) * HighBits(type)};
 }
+
+bool HasIntegerMins(DType type) { return TileLayoutOf(type).d > TileLayoutOf(type).mins; }
 
 int HighMask(DType type) { return (1 << HighBits(type)) - 1; }
 
@@ -61,7 +64,11 @@ void PackQuants(const uint8_t* q, int lane, uint8_t* tile) {
       store(LowOffset(kType, sub) + j * kQuadBytes, low | high << 4);
     }
   }
-  if constexpr (HighBits(kType) > 0) {
+  if constexpr (HighBits(kType) > 0 && kSubBlocks == 1) {
+    uint32_t bits = 0;
+    for (int j = 0; j < kQuads; ++j) bits |= (Quad(q + 4 * j) >> 4 & 0x01010101u) << j;
+    store(HighOffset(kType, 0), bits);
+  } else if constexpr (HighBits(kType) > 0) {
     constexpr int kSharers = 8 / HighBits(kType);
     constexpr uint32_t kMask = 0x01010101u * ((1 << HighBits(kType)) - 1);
     for (int sub = 0; sub < kSubBlocks; sub += kSharers) {
@@ -87,7 +94,9 @@ void PackScales(DType type, const QuantBlock& block, int lane, uint8_t* tile) {
   }
   std::memcpy(tile + layout.d + lane * 2, &block.d, sizeof(block.d));
   if (!HasMins(type)) return;
-  for (int s = 0; s < sub_blocks; ++s) tile[layout.mins + MinPlace(lane, s)] = block.min[s];
+  if (HasIntegerMins(type)) {
+    for (int s = 0; s < sub_blocks; ++s) tile[layout.mins + MinPlace(lane, s)] = block.min[s];
+  }
   std::memcpy(tile + layout.dmin + lane * 2, &block.dmin, sizeof(block.dmin));
 }
 
@@ -114,6 +123,14 @@ void PackTile(DType type, const std::byte* const (&blocks)[kPackWidth], std::byt
       return PackTileOf<DType::kQ8_0>(blocks, tile);
     case DType::kQ4_0:
       return PackTileOf<DType::kQ4_0>(blocks, tile);
+    case DType::kQ4_1:
+      return PackTileOf<DType::kQ4_1>(blocks, tile);
+    case DType::kQ5_0:
+      return PackTileOf<DType::kQ5_0>(blocks, tile);
+    case DType::kQ5_1:
+      return PackTileOf<DType::kQ5_1>(blocks, tile);
+    case DType::kIQ4_NL:
+      return PackTileOf<DType::kIQ4_NL>(blocks, tile);
     case DType::kQ4_K:
       return PackTileOf<DType::kQ4_K>(blocks, tile);
     case DType::kQ5_K:
@@ -144,7 +161,8 @@ void DecodeLane(DType type, const std::byte* tile, int lane, QuantBlock* out) {
   for (int s = 0; s < sub_blocks; ++s) {
     const uint8_t scale = has_scales ? from[layout.scales + s * kPackWidth + lane] : 1;
     out->scale[s] = type == DType::kQ6_K ? static_cast<int8_t>(scale) : int16_t{scale};
-    out->min[s] = HasMins(type) ? from[layout.mins + MinPlace(lane, s)] : uint8_t{0};
+    out->min[s] = HasIntegerMins(type) ? from[layout.mins + MinPlace(lane, s)]
+                                       : static_cast<uint8_t>(HasBlockMin(type));
   }
   std::memcpy(&out->d, from + layout.d + lane * 2, sizeof(out->d));
   out->dmin = 0;

@@ -3,9 +3,9 @@
 // those of the next kPackWidth rows. In a tile, all in bytes:
 //
 //   scales   (sub-blocks, kPackWidth), a byte each; q6_k's are signed and per 16 columns.
-//   mins     (sub-blocks / 2, kPackWidth, 2), a byte each.
+//   mins     (sub-blocks / 2, kPackWidth, 2), a byte each; the k-quants' only.
 //   d        (kPackWidth) F16
-//   dmin     (kPackWidth) F16
+//   dmin     (kPackWidth) F16; q4_1's and q5_1's is -m.
 //   quants   kPackWidth lanes times four columns fill a vector of 64 bytes: lane l's four lie at
 //            4 l. Columns go by sub-blocks of 32, each of eight such quads.
 //              q8_0: a vector per quad.
@@ -13,6 +13,7 @@
 //              ones quad j + 4 of the sub-block.
 //            Higher bits precede the sub-blocks they belong to, a vector per quad j:
 //              q5_k: bit s of a byte is bit 4 of sub-block s.
+//              q5_0, q5_1: one vector; bit j of a byte is bit 4 of quad j.
 //              q6_k: once per four sub-blocks: the bits 2 s and 2 s + 1 are bits 4 and 5 of
 //              sub-block s of these four.
 //
@@ -39,7 +40,16 @@ inline constexpr int kSubColumns = 32;
 
 // Bits of a weight beside its low four (q8_0: eight).
 constexpr int HighBits(DType type) {
-  return type == DType::kQ5_K ? 1 : type == DType::kQ6_K ? 2 : 0;
+  switch (type) {
+    case DType::kQ5_0:
+    case DType::kQ5_1:
+    case DType::kQ5_K:
+      return 1;
+    case DType::kQ6_K:
+      return 2;
+    default:
+      return 0;
+  }
 }
 
 // Offsets into a tile, and its size.
@@ -60,7 +70,7 @@ constexpr TileLayout TileLayoutOf(DType type) {
   constexpr int kHalves = kPackWidth * static_cast<int>(sizeof(uint16_t));
   TileLayout out;
   out.mins = out.scales + kPackWidth * sub_scales;
-  out.d = out.mins + (HasMins(type) ? kPackWidth * sub_scales : 0);
+  out.d = out.mins + (HasMins(type) ? kPackWidth * sub_scales : 0);  // a block's own min is dmin
   out.dmin = out.d + kHalves;
   out.quants = out.dmin + (HasMins(type) ? kHalves : 0);
   out.bytes = out.quants + kPackWidth * columns * bits / 8;
@@ -71,16 +81,18 @@ constexpr TileLayout TileLayoutOf(DType type) {
 constexpr int LowBytes(DType type) {
   return kPackWidth * kSubColumns * (type == DType::kQ8_0 ? 8 : 4) / 8;
 }
-inline constexpr int kHighBytes = kPackWidth * kSubColumns;
+constexpr int HighBytes(DType type) {
+  return BlockElements(type) == kSubColumns ? kQuadBytes : kPackWidth * kSubColumns;
+}
 
 // Where the bits of sub-block `sub` of 32 columns begin; HighOffset only where HighBits > 0.
 constexpr int HighOffset(DType type, int sub) {
   const int sharers = 8 / HighBits(type);
-  return TileLayoutOf(type).quants + sub / sharers * (kHighBytes + sharers * LowBytes(type));
+  return TileLayoutOf(type).quants + sub / sharers * (HighBytes(type) + sharers * LowBytes(type));
 }
 constexpr int LowOffset(DType type, int sub) {
   const int before =
-      HighBits(type) > 0 ? HighOffset(type, sub) + kHighBytes : TileLayoutOf(type).quants;
+      HighBits(type) > 0 ? HighOffset(type, sub) + HighBytes(type) : TileLayoutOf(type).quants;
   const int index = HighBits(type) > 0 ? sub % (8 / HighBits(type)) : sub;
   return before + index * LowBytes(type);
 }

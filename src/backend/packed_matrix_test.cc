@@ -5,6 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "backend/packed_layout.h"
+
 namespace kakeya {
 namespace {
 
@@ -58,6 +60,41 @@ TEST(PackedMatrix, ReadsElementsAtOddAddresses) {
   EXPECT_EQ(4.0f, data[1]);
   EXPECT_EQ(6.0f, data[2 * 16 + 1]);
   EXPECT_EQ(0.0f, data[2]);
+}
+
+// Where the kernels look for them: in one vector before the low bits.
+TEST(PackedMatrix, FifthBitsOfABlockShareOneVector) {
+  for (const DType type : {DType::kQ5_0, DType::kQ5_1}) {
+    const int fifth_at = type == DType::kQ5_0 ? 2 : 4;
+    for (int c = 0; c < 32; ++c) {
+      std::vector<std::byte> row(RowBytes(type, 32));
+      row[static_cast<size_t>(fifth_at + c / 8)] = static_cast<std::byte>(1 << c % 8);
+      const TensorView view{type, {1, 32}, row.data()};
+      MemoryBudget budget;
+      const auto packed = PackedMatrix::Pack({&view, 1}, &budget, nullptr, "fifth bits");
+      ASSERT_TRUE(packed.ok());
+      const auto* tile = static_cast<const uint8_t*>(packed->data());
+      std::vector<uint8_t> vector(tile + TileLayoutOf(type).quants, tile + LowOffset(type, 0));
+      std::vector<uint8_t> expected(kQuadBytes);
+      expected[static_cast<size_t>(c % 4)] = static_cast<uint8_t>(1 << c / 4);
+      EXPECT_EQ(expected, vector) << NameOf(type) << " element " << c;
+    }
+  }
+}
+
+TEST(PackedMatrix, MinsOfBlocksAreKeptNegated) {
+  std::vector<std::byte> row(RowBytes(DType::kQ4_1, 32));
+  const uint16_t halves[] = {0x3c00, 0x4200};  // d 1, m 3
+  std::memcpy(row.data(), halves, sizeof(halves));
+  const TensorView view{DType::kQ4_1, {1, 32}, row.data()};
+  MemoryBudget budget;
+  const auto packed = PackedMatrix::Pack({&view, 1}, &budget, nullptr, "mins");
+  ASSERT_TRUE(packed.ok());
+  uint16_t dmin[kPackWidth];
+  std::memcpy(dmin, static_cast<const uint8_t*>(packed->data()) + TileLayoutOf(DType::kQ4_1).dmin,
+              sizeof(dmin));
+  EXPECT_EQ(0xc200, dmin[0]);
+  for (int lane = 1; lane < kPackWidth; ++lane) EXPECT_EQ(0, dmin[lane]) << lane;
 }
 
 TEST(PackedMatrix, OverBudgetIsAnErrorThatNamesTheMatrix) {

@@ -10,7 +10,7 @@
 namespace kakeya {
 namespace {
 
-constexpr int kBlock = 32;  // elements, of both formats
+constexpr int kBlock = 32;  // elements, of all these formats
 
 // Index of the first element of largest magnitude; of the first NaN or infinity, if there is one.
 int LargestOf(const float* x) {
@@ -28,44 +28,83 @@ float InverseOf(float d) {
   return std::isfinite(inverse) ? inverse : 0.0f;
 }
 
-// Stores the scale; false if F16 can't hold it.
-bool StoreScale(float d, std::byte* block) {
-  const uint16_t bits = numerics::ToF16(d);
-  std::memcpy(block, &bits, sizeof(bits));
+// Stores a scale or a min; false if F16 can't hold it.
+bool StoreHalf(float value, std::byte* out) {
+  const uint16_t bits = numerics::ToF16(value);
+  std::memcpy(out, &bits, sizeof(bits));
   return (bits & 0x7c00u) != 0x7c00u;
 }
 
-void EncodeQ8(const float* x, float d, std::byte* q) {
+bool EncodeQ8(const float* x, float largest, std::byte* block) {
+  const float d = std::fabs(largest) / 127.0f;
+  if (!StoreHalf(d, block)) return false;
   const float inverse = InverseOf(d);
   for (int i = 0; i < kBlock; ++i) {
-    q[i] = static_cast<std::byte>(static_cast<int8_t>(std::round(x[i] * inverse)));
+    block[2 + i] = static_cast<std::byte>(static_cast<int8_t>(std::round(x[i] * inverse)));
   }
+  return true;
 }
 
-void EncodeQ4(const float* x, float d, std::byte* nibbles) {
-  const float inverse = InverseOf(d);
-  const auto quantize = [&](float value) {
-    const int q = static_cast<int>(value * inverse + 8.5f);  // in [0, 16]; rounded twice
-    return static_cast<uint8_t>(q < 15 ? q : 15);
-  };
-  for (int i = 0; i < kBlock / 2; ++i) {
-    nibbles[i] = static_cast<std::byte>(quantize(x[i]) | quantize(x[kBlock / 2 + i]) << 4);
+// How a format of four or five bits counts: q = min(most, floor((x - base) / d + rounding)).
+struct Steps {
+  float d = 0;
+  float base = 0;
+  float rounding = 0;
+  int most = 0;
+};
+
+Steps StepsOf(DType type, const float* x, float largest) {
+  const int most = type == DType::kQ4_0 || type == DType::kQ4_1 ? 15 : 31;
+  if (HasBlockMin(type)) {
+    float low = x[0];
+    float high = x[0];
+    for (int i = 1; i < kBlock; ++i) {
+      if (x[i] < low) low = x[i];
+      if (x[i] > high) high = x[i];
+    }
+    return {(high - low) / static_cast<float>(most), low, 0.5f, most};
   }
+  const float half = static_cast<float>(most + 1) / 2;
+  // ggml looks for what is larger than 0: of none, m is +0
+  return {(largest == 0 ? 0.0f : largest) / -half, 0, half + 0.5f, most};
+}
+
+bool EncodeLow(DType type, const float* x, float largest, std::byte* block) {
+  const Steps steps = StepsOf(type, x, largest);
+  if (!StoreHalf(steps.d, block)) return false;
+  block += sizeof(uint16_t);
+  if (HasBlockMin(type)) {
+    if (!StoreHalf(steps.base, block)) return false;
+    block += sizeof(uint16_t);
+  }
+  const float inverse = InverseOf(steps.d);
+  uint8_t q[kBlock];
+  uint32_t fifth = 0;
+  for (int i = 0; i < kBlock; ++i) {
+    // In [0, most + 1]; rounded at each step.
+    const int steps_up = static_cast<int>((x[i] - steps.base) * inverse + steps.rounding);
+    q[i] = static_cast<uint8_t>(steps_up < steps.most ? steps_up : steps.most);
+    fifth |= static_cast<uint32_t>(q[i] >> 4) << i;
+  }
+  if (steps.most > 15) {
+    std::memcpy(block, &fifth, sizeof(fifth));
+    block += sizeof(fifth);
+  }
+  for (int i = 0; i < kBlock / 2; ++i) {
+    block[i] = static_cast<std::byte>((q[i] & 15) | (q[kBlock / 2 + i] & 15) << 4);
+  }
+  return true;
 }
 
 int64_t EncodeBlocks(DType type, const float* x, int64_t cols, std::byte* out) {
   for (int64_t first = 0; first < cols; first += kBlock, out += BlockBytes(type)) {
     const float* block = x + first;
     const int largest = LargestOf(block);
-    const float d = type == DType::kQ8_0 ? std::fabs(block[largest]) / 127.0f
-                                         // ggml looks for what is larger than 0: of none, m is +0
-                                         : (block[largest] == 0 ? 0.0f : block[largest]) / -8.0f;
-    if (!std::isfinite(d) || !StoreScale(d, out)) return first + largest;
-    if (type == DType::kQ8_0) {
-      EncodeQ8(block, d, out + sizeof(uint16_t));
-    } else {
-      EncodeQ4(block, d, out + sizeof(uint16_t));
-    }
+    const float value = block[largest];
+    const bool stored =
+        std::isfinite(value) &&
+        (type == DType::kQ8_0 ? EncodeQ8(block, value, out) : EncodeLow(type, block, value, out));
+    if (!stored) return first + largest;
   }
   return -1;
 }

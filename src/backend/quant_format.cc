@@ -25,11 +25,26 @@ void DecodeQ8(const std::byte* block, QuantBlock* out) {
   for (int i = 0; i < 32; ++i) out->q[i] = Byte(block, 2 + i) ^ 0x80u;
 }
 
-void DecodeQ4(const std::byte* block, QuantBlock* out) {
+// The nibbles of the formats with 32 elements.
+void DecodeQ4(const std::byte* nibbles, QuantBlock* out) {
   for (int i = 0; i < 16; ++i) {
-    out->q[i] = Byte(block, 2 + i) & 15u;
-    out->q[16 + i] = Byte(block, 2 + i) >> 4;
+    out->q[i] = Byte(nibbles, i) & 15u;
+    out->q[16 + i] = Byte(nibbles, i) >> 4;
   }
+}
+
+// Bit 4 of 32 elements.
+void AddFifthBits(const std::byte* fifth, QuantBlock* out) {
+  for (int i = 0; i < 32; ++i) {
+    const int bit = Byte(fifth, i / 8) >> (i % 8) & 1;
+    out->q[i] = static_cast<uint8_t>(out->q[i] | bit << 4);
+  }
+}
+
+// m of q4_1 and q5_1, which is added: dmin * min is taken away.
+void DecodeBlockMin(const std::byte* m, QuantBlock* out) {
+  out->min[0] = 1;
+  out->dmin = Half(m, 0) ^ 0x8000u;
 }
 
 // The twelve bytes of 6-bit scales and mins.
@@ -54,6 +69,22 @@ void DecodeNibbles(const std::byte* nibbles, QuantBlock* out) {
       out->q[64 * n + 32 + i] = both >> 4;
     }
   }
+}
+
+void DecodeQ41(const std::byte* block, QuantBlock* out) {
+  DecodeQ4(block + 4, out);
+  DecodeBlockMin(block + 2, out);
+}
+
+void DecodeQ50(const std::byte* block, QuantBlock* out) {
+  DecodeQ4(block + 6, out);
+  AddFifthBits(block + 2, out);
+}
+
+void DecodeQ51(const std::byte* block, QuantBlock* out) {
+  DecodeQ4(block + 8, out);
+  AddFifthBits(block + 4, out);
+  DecodeBlockMin(block + 2, out);
 }
 
 void DecodeQ4K(const std::byte* block, QuantBlock* out) {
@@ -98,7 +129,14 @@ void DecodeBlock(DType type, const std::byte* block, QuantBlock* out) {
     case DType::kQ8_0:
       return DecodeQ8(block, out);
     case DType::kQ4_0:
-      return DecodeQ4(block, out);
+    case DType::kIQ4_NL:
+      return DecodeQ4(block + 2, out);
+    case DType::kQ4_1:
+      return DecodeQ41(block, out);
+    case DType::kQ5_0:
+      return DecodeQ50(block, out);
+    case DType::kQ5_1:
+      return DecodeQ51(block, out);
     case DType::kQ4_K:
       return DecodeQ4K(block, out);
     case DType::kQ5_K:
@@ -117,8 +155,7 @@ void Dequantize(DType type, const QuantBlock& block, float* out) {
   const float dmin = numerics::FromF16(block.dmin);
   for (int i = 0; i < BlockElements(type); ++i) {
     const int s = i / SubBlockElements(type);
-    out[i] =
-        d * static_cast<float>(block.scale[s]) * static_cast<float>(block.q[i] - QuantBias(type));
+    out[i] = d * static_cast<float>(block.scale[s]) * static_cast<float>(LevelOf(type, block.q[i]));
     if (HasMins(type)) out[i] -= dmin * static_cast<float>(block.min[s]);
   }
 }

@@ -10,8 +10,9 @@
 
 namespace kakeya {
 
-// What an element is stored as. The last five are GGUF's block formats (backend/quant_format.h):
-// elements come in blocks along the innermost dimension and can't be addressed one by one.
+// What an element is stored as. Those from kQ8_0 on are GGUF's block formats
+// (backend/quant_format.h): elements come in blocks along the innermost dimension and can't be
+// addressed one by one.
 enum class DType {
   kF32,
   kF16,
@@ -19,6 +20,10 @@ enum class DType {
   // GGUF's own spelling. NOLINTBEGIN(readability-identifier-naming)
   kQ8_0,
   kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kIQ4_NL,
   kQ4_K,
   kQ5_K,
   kQ6_K,
@@ -32,8 +37,9 @@ struct DTypeInfo {
   int block_bytes;
 };
 inline constexpr DTypeInfo kDTypes[] = {
-    {"f32", 1, 4},    {"f16", 1, 2},      {"bf16", 1, 2},     {"q8_0", 32, 34},
-    {"q4_0", 32, 18}, {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210},
+    {"f32", 1, 4},      {"f16", 1, 2},      {"bf16", 1, 2},     {"q8_0", 32, 34},
+    {"q4_0", 32, 18},   {"q4_1", 32, 20},   {"q5_0", 32, 22},   {"q5_1", 32, 24},
+    {"iq4_nl", 32, 18}, {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210},
 };
 
 constexpr const DTypeInfo& InfoOf(DType type) { return kDTypes[static_cast<int>(type)]; }

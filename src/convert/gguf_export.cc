@@ -66,13 +66,20 @@ const GgufTensorType& FileTypeOf(DType type) {
       return GgufTypeNamed("Q8_0");
     case DType::kQ4_0:
       return GgufTypeNamed("Q4_0");
+    case DType::kQ4_1:
+      return GgufTypeNamed("Q4_1");
+    case DType::kQ5_0:
+      return GgufTypeNamed("Q5_0");
+    case DType::kQ5_1:
+      return GgufTypeNamed("Q5_1");
     default:
       return GgufTypeNamed("F32");
   }
 }
 
 DType DTypeOf(const GgufTensorType& type) {
-  for (const DType known : {DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0}) {
+  for (const DType known : {DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+                            DType::kQ5_0, DType::kQ5_1}) {
     if (FileTypeOf(known).id == type.id) return known;
   }
   assert(type.name == "F32");
@@ -294,7 +301,7 @@ GgufMetadata NetworkMetadata(const ModelConfig& config) {
 void SetFileType(DType type, GgufMetadata* metadata) {
   assert(CanEncode(type));
   // ggml's llama_ftype.
-  constexpr std::array<uint32_t, 5> kNumbers = {0, 1, 32, 7, 2};
+  constexpr std::array<uint32_t, 8> kNumbers = {0, 1, 32, 7, 2, 3, 8, 9};
   metadata->SetU32("general.file_type", kNumbers[static_cast<size_t>(type)]);
   if (IsBlockType(type)) metadata->SetU32("general.quantization_version", 2);
 }

@@ -27,9 +27,12 @@ bool IsConfined(const std::string& shard) {
 
 // The types of GGUF tensors that the kernels compute with.
 constexpr std::pair<std::string_view, DType> kComputed[] = {
-    {"F32", DType::kF32},   {"F16", DType::kF16},   {"BF16", DType::kBF16}, {"Q8_0", DType::kQ8_0},
-    {"Q4_0", DType::kQ4_0}, {"Q4_K", DType::kQ4_K}, {"Q5_K", DType::kQ5_K}, {"Q6_K", DType::kQ6_K}};
-constexpr char kGgufTypes[] = "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K and Q6_K";
+    {"F32", DType::kF32},   {"F16", DType::kF16},   {"BF16", DType::kBF16},
+    {"Q8_0", DType::kQ8_0}, {"Q4_0", DType::kQ4_0}, {"Q4_1", DType::kQ4_1},
+    {"Q5_0", DType::kQ5_0}, {"Q5_1", DType::kQ5_1}, {"IQ4_NL", DType::kIQ4_NL},
+    {"Q4_K", DType::kQ4_K}, {"Q5_K", DType::kQ5_K}, {"Q6_K", DType::kQ6_K}};
+constexpr char kGgufTypes[] =
+    "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, Q4_K, Q5_K and Q6_K";
 
 std::optional<DType> DTypeOf(const GgufTensorType& type) {
   for (const auto& [name, dtype] : kComputed) {

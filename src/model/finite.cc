@@ -56,6 +56,10 @@ int64_t FindInSlice(const TensorView& tensor, int64_t begin, int64_t end) {
       return FindInRange<uint16_t>(data, begin, end, 0x7f80u);
     case DType::kQ8_0:
     case DType::kQ4_0:
+    case DType::kQ4_1:
+    case DType::kQ5_0:
+    case DType::kQ5_1:
+    case DType::kIQ4_NL:
     case DType::kQ4_K:
     case DType::kQ5_K:
     case DType::kQ6_K:

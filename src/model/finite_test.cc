@@ -50,7 +50,8 @@ TEST(FindNonFiniteTest, EveryHalfIsJudgedRight) {
 
 // A scale that is no number spoils its block, wherever in the format the scale stands.
 TEST(FindNonFiniteTest, ScalesOfBlockFormatsAreRead) {
-  for (const DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+  for (const DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
+                           DType::kIQ4_NL, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
     const int64_t cols = 2 * BlockElements(type);
     std::vector<std::byte> bytes(3 * RowBytes(type, cols), std::byte{0x7b});
     const TensorView view{type, {3, cols}, bytes.data()};

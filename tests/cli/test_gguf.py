@@ -101,10 +101,15 @@ def random_blocks(kind, rows, cols, random):
     """Blocks of any integers; the scales are such that elements are about 0.05."""
     _, elements, size = TYPES[kind]
     blocks = random.integers(0, 256, (rows * cols // elements, size), dtype=numpy.uint8)
-    scale = {"Q8_0": 7e-4, "Q4_0": 1e-2, "Q4_K": 2e-4, "Q5_K": 1e-4, "Q6_K": 4e-5}[kind]
-    at = {"Q6_K": [208], "Q4_K": [0, 2], "Q5_K": [0, 2]}.get(kind, [0])
-    for i, offset in enumerate(at):  # the mins' scale is larger: it moves what is never negative around 0
-        factor = 4 if i else 1
+    scale = {"Q8_0": 7e-4, "Q4_0": 1e-2, "Q4_1": 1e-2, "Q5_0": 5e-3, "Q5_1": 5e-3, "IQ4_NL": 7e-4, "Q4_K": 2e-4,
+             "Q5_K": 1e-4, "Q6_K": 4e-5}[kind]
+    at = {"Q6_K": [208]}.get(kind, [0])
+    # Mins move what is never negative around 0: they are added, or in k-quants a scale of those that are taken away.
+    min_factor = {"Q4_1": -7.5, "Q5_1": -15.5, "Q4_K": 4, "Q5_K": 4}.get(kind)
+    if min_factor is not None:
+        at.append(2)
+    for i, offset in enumerate(at):
+        factor = min_factor if i else 1
         scales = (scale * factor * random.uniform(0.5, 1.5, len(blocks))).astype("<f2")
         blocks[:, offset:offset + 2] = scales.view(numpy.uint8).reshape(-1, 2)
     return blocks.tobytes()
@@ -148,8 +153,9 @@ def quantized_model(arch, kinds, seed=1):
     return config, plain, model_gguf(config, blocks)
 
 
-KINDS = {kind: {"": kind} for kind in ("Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K")}
+KINDS = {kind: {"": kind} for kind in ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL", "Q4_K", "Q5_K", "Q6_K")}
 KINDS["Q4_K with v and down in Q6_K"] = {"": "Q4_K", "v_proj": "Q6_K", "down_proj": "Q6_K", "lm_head": "Q6_K"}
+KINDS["Q4_K with v in Q5_1, down in Q5_0"] = {"": "Q4_K", "v_proj": "Q5_1", "down_proj": "Q5_0", "lm_head": "IQ4_NL"}
 KINDS["Q4_0, Q8_0 and Q5_K for q, k and v"] = {"": "Q8_0", "q_proj": "Q4_0", "v_proj": "Q5_K"}
 
 
@@ -185,8 +191,8 @@ def other_type(scratch):
     gguf = fixture_gguf("llama-tied")
     _, shape, _ = gguf.tensors["blk.1.ffn_up.weight"]
     rows, cols = shape
-    gguf.tensors["blk.1.ffn_up.weight"] = ("Q4_1", shape, b"\0" * (rows * cols // 32 * 20))
-    refused(load(gguf, scratch), "m.gguf", "blk.1.ffn_up.weight", "Q4_1", "this engine reads")
+    gguf.tensors["blk.1.ffn_up.weight"] = ("MXFP4", shape, b"\0" * (rows * cols // 32 * 17))
+    refused(load(gguf, scratch), "m.gguf", "blk.1.ffn_up.weight", "MXFP4", "this engine reads")
 
 
 @case("a norm in blocks is refused")
@@ -319,7 +325,7 @@ def other_verbs(scratch):
 
 
 @cases({f"the demo model quantised to {kind} by the format's own package predicts nearly as well": (kind, most)
-        for kind, most in [("Q8_0", 1.005), ("Q4_0", 1.15)]})
+        for kind, most in [("Q8_0", 1.005), ("Q4_0", 1.15), ("Q4_1", 1.15), ("Q5_0", 1.05), ("Q5_1", 1.05)]})
 def quantized_demo(scratch, kind, most):
     import gguf as reference
     gguf = demo_gguf()
@@ -333,6 +339,38 @@ def quantized_demo(scratch, kind, most):
                "--json", "-m"]
     got, want = (succeeds(*command, model, seconds=60).json()["rows"][0]["perplexity"] for model in (file, DEMO))
     assert 1 / most < got / want < most, (got, want)
+
+
+def iq4_nl(values):
+    """IQ4_NL blocks near the values: the package only reads them."""
+    import gguf as reference
+    levels = numpy.array(reference.quants.IQ4_NL.kvalues, "<f4")
+    blocks = values.reshape(-1, 32)
+    largest = numpy.take_along_axis(blocks, abs(blocks).argmax(-1, keepdims=True), -1)
+    d = (largest / levels[0]).astype("<f2")
+    scaled = blocks / numpy.where(d == 0, 1, d.astype("<f4"))
+    q = abs(scaled[:, :, None] - levels).argmin(-1).astype(numpy.uint8)
+    return numpy.concatenate([d.view(numpy.uint8), q[:, :16] | q[:, 16:] << 4], -1)
+
+
+@cases({f"the demo model in {kind} generates what its dequantised weights do": (kind,)
+        for kind in ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL")})
+def same_tokens(scratch, kind):
+    import gguf as reference
+    config, plain, blocks = config_of(DEMO), {}, {}
+    for name, (old, shape, data) in hf_tensors(DEMO).items():
+        plain[name] = blocks[name] = ("F32", shape, to_f32(old, data).tobytes())
+        if len(shape) == 2:
+            values, number = to_f32(old, data).reshape(shape), reference.GGMLQuantizationType[kind]
+            stored = iq4_nl(values) if kind == "IQ4_NL" else reference.quantize(values, number)
+            read = reference.dequantize(stored, number).astype("<f4")
+            plain[name], blocks[name] = ("F32", shape, read.tobytes()), (kind, shape, stored.tobytes())
+    folder = write_folder(scratch / "folder", config, plain)
+    file = model_gguf(config, blocks).write(scratch / "m.gguf")
+    for text in ("The capital of France is", "Once upon a time there was a"):
+        ids = tokenized(DEMO, [text], scratch)[0]
+        want = generated(folder, ids, 12, "--kv", "full", "--kv-type", "bf16", scratch=scratch)["tokens"]
+        assert generated(file, ids, 12, "--kv", "full", scratch=scratch)["tokens"] == want, text
 
 
 # --- files without a tokenizer, or with another kind ---

@@ -16,7 +16,7 @@ import time
 import numpy
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from gguf_files import (ENDS, LAYER, UNUSED, add_tokenizer, config_of, fixture_gguf, hf_tensors, interleaved,  # noqa: E402
+from gguf_files import (ENDS, LAYER, TYPES, UNUSED, add_tokenizer, config_of, fixture_gguf, hf_tensors, interleaved,  # noqa: E402
                         model_gguf, to_f32, with_matrices, write_folder)
 from harness import (DEMO, FIXTURES, ROOT, Options, case, cases, generated, kakeya, main, read_tensors,  # noqa: E402
                      refused, succeeds)
@@ -24,6 +24,7 @@ from harness import (DEMO, FIXTURES, ROOT, Options, case, cases, generated, kake
 MODELS = sorted(path.name for path in FIXTURES.iterdir() if (path / "config.json").is_file())
 IDS = [1, 5, 2, 70, 33, 8, 8, 41, 60, 12]
 TEXT = FIXTURES / "qwen3-tied-text"
+BLOCKS = ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1")  # what can be written
 
 
 def quantize(source, out, kind, *flags, **limits):
@@ -94,7 +95,7 @@ def wanted_bytes(config, tensors, kind):
 
 
 @cases({f"{kind} of {arch}, {what}, from {source}: the package's bytes": (kind, arch, what, source)
-        for kind in ("Q8_0", "Q4_0") for what in draws(None) for arch, source in (("llama", "F32"), ("qwen3", "BF16"))})
+        for kind in BLOCKS for what in draws(None) for arch, source in (("llama", "F32"), ("qwen3", "BF16"))})
 def package_bytes(scratch, kind, arch, what, source):
     config = {**RANDOM, "model_type": arch}
     tensors = random_tensors(config, draws(numpy.random.default_rng(3))[what], source)
@@ -123,7 +124,7 @@ def same_bits(scratch, name, kind):
 
 
 @cases({f"{kind} by way of a GGUF file in {way} has the bytes of the direct one": (kind, way)
-        for kind in ("Q8_0", "Q4_0") for way in ("F32", "BF16")})
+        for kind in BLOCKS for way in ("F32", "BF16")})
 def two_steps(scratch, kind, way):
     folder = FIXTURES / "llama-untied-sharded"
     tensors = with_matrices(hf_tensors(folder), "BF16")
@@ -169,7 +170,7 @@ def demo_text(scratch):
 
 
 @cases({f"the demo model in {kind} predicts nearly as well": (kind, most)
-        for kind, most in (("Q8_0", 1.01), ("Q4_0", 1.35))})
+        for kind, most in (("Q8_0", 1.01), ("Q4_0", 1.35), ("Q4_1", 1.25), ("Q5_0", 1.1), ("Q5_1", 1.1))})
 def demo_quality(scratch, kind, most):
     quantize(DEMO, scratch / "m.gguf", kind)
     (scratch / "text").write_text((ROOT / "README.md").read_text()[:6000])
@@ -259,13 +260,36 @@ def twice(scratch):
             assert ours.data.tobytes() == blocks_of("Q4_0", values), ours.name
 
 
+@cases({f"{kind} is read as the package reads it": (kind,) for kind in ("Q4_1", "Q5_0", "Q5_1", "IQ4_NL")})
+def other_blocks(scratch, kind):
+    import gguf
+    random = numpy.random.default_rng(5)
+    source = fixture_gguf("llama-untied-sharded")
+    want = {}
+    for name, (_, shape, _) in source.tensors.items():
+        if len(shape) == 2:
+            _, elements, size = TYPES[kind]
+            blocks = random.integers(0, 256, (shape[0] * shape[1] // elements, size), dtype=numpy.uint8)
+            for at in (0, 2) if kind.endswith("_1") else (0,):
+                scales = random.uniform(-0.1, 0.1, len(blocks)).astype("<f2")
+                blocks[:, at:at + 2] = scales.view(numpy.uint8).reshape(-1, 2)
+            source.tensors[name] = (kind, shape, blocks.tobytes())
+            values = gguf.dequantize(blocks, gguf.GGMLQuantizationType[kind]).reshape(shape)
+            want[name] = blocks_of("Q8_0", values.astype("<f4"))
+    source.write(scratch / "in.gguf")
+    summary = quantize(scratch / "in.gguf", scratch / "out.gguf", "Q8_0")
+    assert any("block formats already" in note for note in summary["notes"]), summary
+    got = {t.name: t.data.tobytes() for t in read(scratch / "out.gguf").tensors}
+    assert [name for name in want if got[name] != want[name]] == []
+
+
 @case("what this engine doesn't compute is refused")
 def unsupported(scratch):
     source = fixture_gguf("llama-tied")
     kind, shape, data = source.tensors["blk.0.ffn_up.weight"]
-    source.tensors["blk.0.ffn_up.weight"] = ("Q4_1", shape, bytes(shape[0] * shape[1] // 32 * 20))
+    source.tensors["blk.0.ffn_up.weight"] = ("MXFP4", shape, bytes(shape[0] * shape[1] // 32 * 17))
     source.write(scratch / "in.gguf")
-    refused(kakeya("quantize", scratch / "in.gguf", scratch / "out.gguf", "Q8_0"), "blk.0.ffn_up.weight", "Q4_1")
+    refused(kakeya("quantize", scratch / "in.gguf", scratch / "out.gguf", "Q8_0"), "blk.0.ffn_up.weight", "MXFP4")
     source = fixture_gguf("llama-tied")
     source.pairs["general.architecture"] = ("str", "mamba")
     source.write(scratch / "in.gguf")
@@ -341,7 +365,7 @@ def spoilt(scratch, value):
 
 
 @cases({f"row 16: {value} as {kind}": (value, kind, word)
-        for kind in ("F32", "F16", "BF16", "Q8_0", "Q4_0")
+        for kind in ("F32", "F16", "BF16", *BLOCKS)
         for value, word in (("nan", "NaN"), ("inf", "infinity"), ("1e9", "more than"))
         if kind != "F32" and (kind != "BF16" or value != "1e9")})
 def not_a_number(scratch, value, kind, word):

@@ -89,7 +89,18 @@ HWY_INLINE void LoadQuads(const uint8_t* tile, int sub, int j, int v, Bytes* low
   *low = hn::And(both, nibble);
   *high = hn::And(shift_right(both, 4), nibble);
   constexpr int kBits = HighBits(kType);
-  if constexpr (kBits > 0) {
+  if constexpr (kType == DType::kIQ4_NL) {
+    const Bytes levels = hn::LoadDup128(u8, kIq4Bytes.data());
+    *low = hn::TableLookupBytes(levels, *low);
+    *high = hn::TableLookupBytes(levels, *high);
+  } else if constexpr (BlockElements(kType) == kSubColumns && kBits > 0) {
+    const auto fifth = hn::BitCast(u16, load(tile + HighOffset(kType, 0)));
+    const Bytes sixteen = hn::Set(u8, 16);
+    const auto bit = [&](auto shifted)
+                         HWY_ATTR { return hn::And(hn::BitCast(u8, shifted), sixteen); };
+    *low = hn::Or(*low, bit(hn::ShiftLeftSame(fifth, 4 - j)));
+    *high = hn::Or(*high, bit(hn::ShiftRightSame(fifth, j)));
+  } else if constexpr (kBits > 0) {
     constexpr int kSubs = 8 / kBits;  // whose bits share a vector
     const uint8_t* const upper = tile + HighOffset(kType, sub) + j * kQuadBytes;
     const Bytes mask = hn::Set(u8, (1 << kBits) - 1);
@@ -138,6 +149,7 @@ HWY_INLINE void AddScaled(Int dot, Vec d, float scale, Vec* sum) {
   *sum = Fma(hn::ConvertTo(F(), dot), hn::Mul(d, hn::Set(F(), scale)), *sum);
 }
 
+// One block of columns of a format with 32.
 template <DType kType, int kRows>
 HWY_INLINE void AddPlainBlock(const uint8_t* tile, const QuantTile& in, int64_t b, Block* sums) {
   Dots dots[kRows];
@@ -149,9 +161,15 @@ HWY_INLINE void AddPlainBlock(const uint8_t* tile, const QuantTile& in, int64_t 
   for (int r = 0; r < kRows; ++r) {
     KAKEYA_UNROLL
     for (int v = 0; v < kVecs; ++v) {
-      const Int dot = hn::Add(SumOf(dots[r], v), hn::Set(I32(), in.offsets[b + r]));
+      Int dot = SumOf(dots[r], v);
+      if constexpr (OffsetsOf(kType) > 0) dot = hn::Add(dot, hn::Set(I32(), in.offsets[b + r]));
       AddScaled(dot, d.v[v], in.scales[b + r], &sums[r].v[v]);
     }
+  }
+  if constexpr (HasBlockMin(kType)) {
+    const Block dmin = LoadBlock(reinterpret_cast<const F16*>(tile + TileLayoutOf(kType).dmin));
+    KAKEYA_UNROLL
+    for (int r = 0; r < kRows; ++r) FmaInto(hn::Set(F(), in.min_terms[b + r]), dmin, sums + r);
   }
 }
 
@@ -283,6 +301,18 @@ void PortableMultiply(const PackedMatrix& w, const QuantTile& in, int64_t begin,
         break;
       case DType::kQ4_0:
         MultiplyBlock<DType::kQ4_0>(w, in, block, out);
+        break;
+      case DType::kQ4_1:
+        MultiplyBlock<DType::kQ4_1>(w, in, block, out);
+        break;
+      case DType::kQ5_0:
+        MultiplyBlock<DType::kQ5_0>(w, in, block, out);
+        break;
+      case DType::kQ5_1:
+        MultiplyBlock<DType::kQ5_1>(w, in, block, out);
+        break;
+      case DType::kIQ4_NL:
+        MultiplyBlock<DType::kIQ4_NL>(w, in, block, out);
         break;
       case DType::kQ4_K:
         MultiplyBlock<DType::kQ4_K>(w, in, block, out);

@@ -4,16 +4,27 @@
 #ifndef KAKEYA_BACKEND_CPU_BLOCK_MATMUL_H_
 #define KAKEYA_BACKEND_CPU_BLOCK_MATMUL_H_
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 #include "backend/packed_matrix.h"
+#include "backend/quant_format.h"
 #include "base/tensor_view.h"
 #include "base/thread_pool.h"
 
 namespace kakeya::cpu {
 
-// Sub-blocks of a block whose sums meet mins.
+// iq4_nl's levels as bytes without a sign, to be looked up.
+alignas(16) inline constexpr std::array<uint8_t, 16> kIq4Bytes = [] {
+  std::array<uint8_t, 16> bytes{};
+  for (uint8_t q = 0; q < 16; ++q) {
+    bytes[q] = static_cast<uint8_t>(LevelOf(DType::kIQ4_NL, q) + QuantBias(DType::kIQ4_NL));
+  }
+  return bytes;
+}();
+
+// Sub-blocks of a k-quant's block whose sums meet mins.
 inline constexpr int kMinSums = 8;
 
 // Some rows of activations, quantised. A block of a row has the index b * rows + r, so that a tile
@@ -27,12 +38,14 @@ struct QuantTile {
   const int32_t* offsets = nullptr;  // (blocks, rows, OffsetsOf(type)): -bias times the sum of a
                                      // sub-block, what the biased weights add too much
   const int16_t* sums = nullptr;     // (blocks, rows, kMinSums): minus the sum of a sub-block;
-                                     // formats with mins only
+                                     // k-quants with mins only
+  const float* min_terms = nullptr;  // (blocks, rows): minus the sum of a block times its scale;
+                                     // formats with a min per block only
 };
 
 // Sub-blocks of a block that need an offset.
 constexpr int OffsetsOf(DType type) {
-  return type == DType::kQ6_K ? 16 : type == DType::kQ8_0 || type == DType::kQ4_0 ? 1 : 0;
+  return QuantBias(type) == 0 ? 0 : BlockElements(type) / SubBlockElements(type);
 }
 
 // All rows of a product, in tiles of nearly equal height. Reused from product to product.
@@ -59,6 +72,7 @@ class QuantRows {
   std::vector<float> scales_;
   std::vector<int32_t> offsets_;
   std::vector<int16_t> sums_;
+  std::vector<float> min_terms_;
 };
 
 // One way to multiply.

@@ -60,7 +60,20 @@ KAKEYA_VNNI inline void LoadQuads(const uint8_t* tile, int sub, int j, __m512i* 
   const __m512i both = Load(from);
   *low = _mm512_and_si512(both, nibble);
   *high = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
-  if constexpr (kType == DType::kQ5_K) {
+  if constexpr (kType == DType::kIQ4_NL) {
+    const __m512i levels =
+        _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(kIq4Bytes.data())));
+    *low = _mm512_shuffle_epi8(levels, *low);
+    *high = _mm512_shuffle_epi8(levels, *high);
+  } else if constexpr (kType == DType::kQ5_0 || kType == DType::kQ5_1) {
+    const __m512i fifth = Load(tile + HighOffset(kType, 0));
+    const __m512i sixteen = _mm512_set1_epi8(16);
+    const auto mask = [&](int quad) KAKEYA_VNNI {
+      return _mm512_test_epi8_mask(fifth, _mm512_set1_epi8(static_cast<char>(1 << quad)));
+    };
+    *low = _mm512_mask_add_epi8(*low, mask(j), *low, sixteen);
+    *high = _mm512_mask_add_epi8(*high, mask(j + kHalfQuads), *high, sixteen);
+  } else if constexpr (kType == DType::kQ5_K) {
     const uint8_t* const upper = tile + HighOffset(kType, sub) + j * kQuadBytes;
     const __m512i bit = _mm512_set1_epi8(static_cast<char>(1 << sub));
     const __m512i sixteen = _mm512_set1_epi8(16);
@@ -102,20 +115,29 @@ KAKEYA_VNNI inline void AddDots(const uint8_t* tile, int sub, const int8_t* x, i
   }
 }
 
-// One block of columns of q8_0 or q4_0. b: the block's index at row 0.
+// One block of columns of a format with 32. b: the block's index at row 0.
 template <DType kType, int kRows>
 KAKEYA_VNNI inline void AddPlainBlock(const uint8_t* tile, const QuantTile& in, int64_t b,
                                       __m512* sums) {
   Prefetch<kRows, TileLayoutOf(kType).bytes>(tile);
   __m512i dots[kRows];
   KAKEYA_VNNI_UNROLL
-  for (int r = 0; r < kRows; ++r) dots[r] = _mm512_set1_epi32(in.offsets[b + r]);
+  for (int r = 0; r < kRows; ++r) {
+    dots[r] = _mm512_set1_epi32(OffsetsOf(kType) > 0 ? in.offsets[b + r] : 0);
+  }
   AddDots<kType, kRows>(tile, 0, in.values + b * kSubColumns, kSubColumns, dots, dots);
   const __m512 d = Halves(tile + TileLayoutOf(kType).d);
   KAKEYA_VNNI_UNROLL
   for (int r = 0; r < kRows; ++r) {
     const __m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(in.scales[b + r]));
     sums[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[r]), scale, sums[r]);
+  }
+  if constexpr (HasBlockMin(kType)) {
+    const __m512 dmin = Halves(tile + TileLayoutOf(kType).dmin);
+    KAKEYA_VNNI_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      sums[r] = _mm512_fmadd_ps(dmin, _mm512_set1_ps(in.min_terms[b + r]), sums[r]);
+    }
   }
 }
 
@@ -261,6 +283,14 @@ BlockKernel VnniBlockKernel(DType type) {
       return KernelOf<DType::kQ8_0>();
     case DType::kQ4_0:
       return KernelOf<DType::kQ4_0>();
+    case DType::kQ4_1:
+      return KernelOf<DType::kQ4_1>();
+    case DType::kQ5_0:
+      return KernelOf<DType::kQ5_0>();
+    case DType::kQ5_1:
+      return KernelOf<DType::kQ5_1>();
+    case DType::kIQ4_NL:
+      return KernelOf<DType::kIQ4_NL>();
     case DType::kQ4_K:
       return KernelOf<DType::kQ4_K>();
     case DType::kQ5_K:

@@ -31,6 +31,7 @@ struct QuantizeTask {
   float* scales = nullptr;
   int32_t* offsets = nullptr;  // null: none
   int16_t* sums = nullptr;     // null: none
+  float* min_terms = nullptr;  // null: none
 };
 
 }  // namespace kakeya::cpu
@@ -99,6 +100,10 @@ HWY_INLINE void QuantizeRowAs(const QuantizeTask& task) {
     int32_t sums[kSubs];
     task.scales[at] = QuantizeBlock<kSize, kSub>(task.x + b * kSize, q, sums);
     if (task.wide != nullptr) Widen(q, kSize, task.wide + at * kSize);
+    if constexpr (HasBlockMin(kType)) {
+      task.min_terms[at] = static_cast<float>(-sums[0]) * task.scales[at];
+      continue;
+    }
     for (int s = 0; s < kSubs; ++s) {
       if constexpr (HasMins(kType)) {
         task.sums[at * kSubs + s] = static_cast<int16_t>(-sums[s]);
@@ -115,6 +120,13 @@ void QuantizeRow(const QuantizeTask& task) {
       return QuantizeRowAs<DType::kQ8_0>(task);
     case DType::kQ4_0:
       return QuantizeRowAs<DType::kQ4_0>(task);
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+      return QuantizeRowAs<DType::kQ4_1>(task);  // the same blocks
+    case DType::kQ5_0:
+      return QuantizeRowAs<DType::kQ5_0>(task);
+    case DType::kIQ4_NL:
+      return QuantizeRowAs<DType::kIQ4_NL>(task);
     case DType::kQ4_K:
     case DType::kQ5_K:
       return QuantizeRowAs<DType::kQ4_K>(task);  // the same blocks
@@ -161,7 +173,11 @@ void QuantRows::Quantize(ThreadPool* pool, const float* x, int rows, int64_t col
   all.wide = wide ? Room(&wide_values_, rows * cols) : nullptr;
   all.scales = Room(&scales_, blocks);
   all.offsets = OffsetsOf(type) > 0 ? Room(&offsets_, blocks * OffsetsOf(type)) : nullptr;
-  all.sums = HasMins(type) ? Room(&sums_, blocks * kMinSums) : nullptr;
+  if (HasBlockMin(type)) {
+    all.min_terms = Room(&min_terms_, blocks);
+  } else if (HasMins(type)) {
+    all.sums = Room(&sums_, blocks * kMinSums);
+  }
   const auto quantize_tile = [&](int64_t tile) {
     const int begin = FirstRow(static_cast<int>(tile));
     const int end = FirstRow(static_cast<int>(tile) + 1);
@@ -185,7 +201,11 @@ QuantTile QuantRows::Tile(int tile) const {
   if (wide_) out.wide = wide_values_.data() + first * BlockElements(type_);
   out.scales = scales_.data() + first;
   if (OffsetsOf(type_) > 0) out.offsets = offsets_.data() + first * OffsetsOf(type_);
-  if (HasMins(type_)) out.sums = sums_.data() + first * kMinSums;
+  if (HasBlockMin(type_)) {
+    out.min_terms = min_terms_.data() + first;
+  } else if (HasMins(type_)) {
+    out.sums = sums_.data() + first * kMinSums;
+  }
   return out;
 }
 

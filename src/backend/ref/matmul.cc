@@ -34,12 +34,14 @@ float AddBlock(DType type, const QuantBlock& w, const int8_t* q, float scale, fl
   int32_t mins = 0;
   for (int i = 0; i < BlockElements(type); ++i) {
     const int s = i / SubBlockElements(type);
-    dot += w.scale[s] * (w.q[i] - QuantBias(type)) * q[i];
+    dot += w.scale[s] * LevelOf(type, w.q[i]) * q[i];
     mins += w.min[s] * q[i];
   }
   sum = std::fma(static_cast<float>(dot), numerics::FromF16(w.d) * scale, sum);
   if (!HasMins(type)) return sum;
-  return std::fma(static_cast<float>(-mins), numerics::FromF16(w.dmin) * scale, sum);
+  const float dmin = numerics::FromF16(w.dmin);
+  if (HasBlockMin(type)) return std::fma(dmin, static_cast<float>(-mins) * scale, sum);
+  return std::fma(static_cast<float>(-mins), dmin * scale, sum);
 }
 
 void BlockMatMul(const float* x, int rows, const PackedMatrix& w, float* out) {
