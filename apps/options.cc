@@ -48,6 +48,15 @@ RestorerFactory IdentityFactory(std::optional<KvType> kv_type) {
   };
 }
 
+// The token is put there anyway; its spelling in a prompt is only letters.
+void WarnOfBosAsText(const Tokenizer& tokenizer, const std::string& text) {
+  const std::string_view bos = tokenizer.bos_id() ? tokenizer.TokenBytes(*tokenizer.bos_id()) : "";
+  if (bos.empty() || !text.starts_with(bos)) return;
+  spdlog::warn(
+      "the prompt begins with {} as plain text: the tokenizer puts that token there itself",
+      Quoted(bos));
+}
+
 }  // namespace
 
 void ModelFlags::Register(CLI::App* app) {
@@ -321,19 +330,6 @@ Result<Prompt> PromptFlags::Read() const {
   KAKEYA_RETURN_IF_ERROR(CheckPrompt(prompt.text));
   return prompt;
 }
-
-namespace {
-
-// The token is put there anyway; its spelling in a prompt is only letters.
-void WarnOfBosAsText(const Tokenizer& tokenizer, const std::string& text) {
-  const std::string_view bos = tokenizer.bos_id() ? tokenizer.TokenBytes(*tokenizer.bos_id()) : "";
-  if (bos.empty() || !text.starts_with(bos)) return;
-  spdlog::warn(
-      "the prompt begins with {} as plain text: the tokenizer puts that token there itself",
-      Quoted(bos));
-}
-
-}  // namespace
 
 Result<std::vector<int32_t>> Prompt::Encode(const Engine& engine) const {
   if (!ids.empty()) return ids;

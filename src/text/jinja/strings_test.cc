@@ -60,7 +60,7 @@ TEST(TemplateStringsTest, NegativeAndSmallWidthsChangeNothing) {
   EXPECT_EQ(TextOf(RenderWith("{{ 'ab'.ljust(-9223372036854775807 - 1) }}{{ 'ab'.zfill(-5) }}"
                               "{{ 'ab'.center(2) }}{{ [1, 2]|slice(-3)|list }}",
                               OneMessage("x"))),
-            "abababab[]");
+            "ababab[]");
 }
 
 TEST(TemplateStringsTest, PartsOfAStringAreCountedInCharacters) {
