@@ -77,7 +77,10 @@ class Conversation {
     ChatInput input;
     input.messages = messages_;
     input.now = LocalTime();
-    KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, engine_->EncodeChat(std::move(input)));
+    size_t repeated_bos = 0;
+    KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
+                            engine_->EncodeChat(std::move(input), &repeated_bos));
+    if (!warned_of_bos_) warned_of_bos_ = WarnOfRepeatedBos(repeated_bos);
     KAKEYA_RETURN_IF_ERROR(AppendNew(ids));
     return session_->Generate(options);
   }
@@ -103,6 +106,7 @@ class Conversation {
   Engine* engine_;
   const ChatFlags* flags_;
   Json messages_;
+  bool warned_of_bos_ = false;
   std::optional<Session> session_;
 };
 

@@ -11,11 +11,13 @@
 #include "base/system.h"
 #include "format/checkpoint.h"
 #include "format/json.h"
+#include "format/quote.h"
 #include "format/read_file.h"
 #include "format/utf8.h"
 #include "output.h"
 #include "proposer/identity_restorer.h"
 #include "proposer/restorer_model.h"
+#include "text/tokenizer/bos.h"
 
 namespace kakeya::cli {
 namespace {
@@ -44,6 +46,15 @@ RestorerFactory IdentityFactory(std::optional<KvType> kv_type) {
     return IdentityRestorer::Create(&model, kv_type.value_or(KvTypeFor(model.weights.dtype)),
                                     budget);
   };
+}
+
+// The token is put there anyway; its spelling in a prompt is only letters.
+void WarnOfBosAsText(const Tokenizer& tokenizer, const std::string& text) {
+  const std::string_view bos = tokenizer.bos_id() ? tokenizer.TokenBytes(*tokenizer.bos_id()) : "";
+  if (bos.empty() || !text.starts_with(bos)) return;
+  spdlog::warn(
+      "the prompt begins with {} as plain text: the tokenizer puts that token there itself",
+      Quoted(bos));
 }
 
 }  // namespace
@@ -323,7 +334,17 @@ Result<Prompt> PromptFlags::Read() const {
 Result<std::vector<int32_t>> Prompt::Encode(const Engine& engine) const {
   if (!ids.empty()) return ids;
   KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, engine.tokenizer());
-  return tokenizer->Encode(text, {});
+  KAKEYA_ASSIGN_OR_RETURN(std::vector<int32_t> encoded, tokenizer->Encode(text, {}));
+  const size_t dropped = DropRepeatedBos(tokenizer->bos_id(), &encoded);
+  if (!WarnOfRepeatedBos(dropped)) WarnOfBosAsText(*tokenizer, text);
+  return encoded;
+}
+
+bool WarnOfRepeatedBos(size_t dropped) {
+  if (dropped == 0) return false;
+  spdlog::warn("the prompt began with {} beginning-of-text tokens: all but one are left out",
+               dropped + 1);
+  return true;
 }
 
 Status CheckPrompt(const std::string& text) {

@@ -63,6 +63,9 @@ bool WarnOfFailedRestores(const Session& session);
 // Says on stderr that the restorer gave no numbers so often.
 void WarnOfFailedRestores(int64_t failed);
 
+// Says on stderr that a prompt had so many beginning-of-text tokens too many; false if none.
+bool WarnOfRepeatedBos(size_t dropped);
+
 // "4194304", "4MiB", "64 kB", ...: a unit of bytes is a power of 1024. Errors: InvalidArgument for
 // what is no such number, or is beyond 2^62.
 Result<uint64_t> ParseBytes(std::string_view text);

@@ -46,9 +46,10 @@ class Engine {
   // Errors: NotFound when the model has no tokenizer, Unsupported when it has one of another kind.
   Result<const Tokenizer*> tokenizer() const;
   // A conversation as the token ids that the model's chat template makes of it; bos_token and
-  // eos_token are filled in. Errors: NotFound when the model has no chat template, Corrupt when
-  // that can't be parsed, and those of ChatTemplate::Render.
-  Result<std::vector<int32_t>> EncodeChat(ChatInput input) const;
+  // eos_token are filled in. A beginning-of-text token that the template writes more than once is
+  // left once; `repeated_bos` learns how many were dropped. Errors: NotFound when the model has no
+  // chat template, Corrupt when that can't be parsed, and those of ChatTemplate::Render.
+  Result<std::vector<int32_t>> EncodeChat(ChatInput input, size_t* repeated_bos = nullptr) const;
   // The same errors before there is anything to say.
   Status CheckChat() const { return chat_status_; }
   // The trained restorer's parameters; null if none was asked for.

@@ -8,33 +8,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "text/jinja/template_test_util.h"
+
 namespace kakeya {
 namespace {
-
-ChatInput OneMessage(const std::string& content) {
-  ChatInput input;
-  input.messages = Json::array({{{"role", "user"}, {"content", content}}});
-  return input;
-}
-
-Result<std::vector<Segment>> RenderWith(const std::string& source, const ChatInput& input,
-                                        const TemplateLimits& limits = {}) {
-  KAKEYA_ASSIGN_OR_RETURN(const ChatTemplate parsed, ChatTemplate::Parse(source, limits));
-  return parsed.Render(input);
-}
-
-std::string TextOf(const Result<std::vector<Segment>>& segments) {
-  return segments.ok() ? JoinSegments(*segments) : "error: " + segments.status().message();
-}
-
-// What of the text is trusted, with everything else as '.'.
-std::string Trusted(const std::string& source, const ChatInput& input) {
-  const auto segments = RenderWith(source, input);
-  if (!segments.ok()) return "error: " + segments.status().message();
-  std::string out;
-  for (const Segment& s : *segments) out += s.trusted ? s.text : std::string(s.text.size(), '.');
-  return out;
-}
 
 TEST(ChatTemplateTest, RendersMessagesInOrder) {
   ChatInput input = OneMessage("hi");
@@ -74,7 +51,7 @@ TEST(ChatTemplateTest, CuttingAndJoiningKeepOrigins) {
 TEST(ChatTemplateTest, RewritingMarksTheWholeResult) {
   const ChatInput input = OneMessage("abc");
   EXPECT_EQ(Trusted("{{ ('<' + messages[0].content) | upper }}", input), "....");
-  EXPECT_EQ(Trusted("{{ '%s!' | format(messages[0].content) }}", input), "....");
+  EXPECT_EQ(Trusted("{{ '%r!' % messages[0].content }}", input), ".....!");
   EXPECT_EQ(Trusted("{{ 'X' | lower }}", input), "x");
   EXPECT_EQ(Trusted("{{ {'k': messages[0].content} | tojson }}", input), "{\"k\": .....}");
   EXPECT_EQ(Trusted("{{ [messages[0].content] }}", input), "[.....]");

@@ -112,5 +112,35 @@ def template_file(scratch):
     assert chat(["hi"], model=folder).stdout.decode() == answer_to([("user", "hi")], scratch) + "\n"
 
 
+def post_processor_with_bos(tokenizer):
+    """Puts <|endoftext|> before every text."""
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [292], "tokens": ["<|endoftext|>"]}},
+    }
+
+
+@case("a beginning of text: one, whether the template, the tokenizer or both write it, once or more")
+def one_bos(scratch):
+    folder = copy_model("qwen3-tied-text", scratch)
+    turns = json.loads((folder / "tokenizer_config.json").read_text())["chat_template"]
+    edit_json(folder / "tokenizer.json", post_processor_with_bos)
+    gguf = scratch / "m.gguf"
+    for begin, bos, dropped in (("{{- bos_token }}", 1, 0), ("<|endoftext|>{{- bos_token }}", 1, 1),
+                                ("{{- bos_token * 3 }}", 1, 2), ("", 0, 0)):
+        edit_json(folder / "tokenizer_config.json",
+                  lambda c, begin=begin: c.update(bos_token="<|endoftext|>", chat_template=begin + turns))
+        first = generated(TEXT, [292] * bos + prompt_ids([("user", "hi")]), COUNT, scratch=scratch)["text"]
+        gguf.unlink(missing_ok=True)
+        succeeds("quantize", folder, gguf, "BF16")
+        for model in (folder, gguf):
+            outcome = chat(["hi", "/clear", "hi"], model=model)
+            assert outcome.code == 0 and outcome.stdout.decode() == f"{first}\n{first}\n", f"{begin}: {outcome}"
+            warnings = outcome.stderr.decode().count("beginning-of-text")
+            assert warnings == (dropped > 0), f"{begin}: {outcome}"
+
+
 if __name__ == "__main__":
     sys.exit(main())

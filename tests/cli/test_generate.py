@@ -366,5 +366,37 @@ def read_shapes(path):
     return counts
 
 
+@case("a prompt that spells the beginning of text has one of them, and is told so")
+def one_bos(scratch):
+    folder = copy_model("qwen3-tied-text", scratch)
+    bos = "<|endoftext|>"
+
+    def put_before(tokenizer):
+        tokenizer["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {bos: {"id": bos, "ids": [292], "tokens": [bos]}},
+        }
+
+    edit_json(folder / "tokenizer.json", put_before)
+    tokenizer = text_tokenizer()
+    tokenizer.encode_special_tokens = True
+    plain = lambda text: tokenizer.encode(text).ids  # noqa: E731
+    # A special token in a prompt is text, beside the one that the tokenizer writes.
+    outcome = succeeds("generate", "-m", folder, "-p", f"{bos}Once", "-n", 4, "--json")
+    want = generated(folder, [292] + plain(f"{bos}Once"), 4, scratch=scratch)
+    assert (outcome.json()["tokens"], outcome.json()["prompt_tokens"]) == (want["tokens"], want["prompt_tokens"])
+    assert outcome.stderr.count(b"plain text") == 1, str(outcome)
+    # One that isn't special is a token wherever it stands.
+    edit_json(folder / "tokenizer.json", lambda t: t["added_tokens"][0].update(special=False))
+    want = generated(folder, [292] + plain("Once"), 4, scratch=scratch)
+    for prompt, warned in (("Once", 0), (f"{bos}Once", 1), (f"{bos}{bos}Once", 1)):
+        outcome = succeeds("generate", "-m", folder, "-p", prompt, "-n", 4, "--json")
+        got = outcome.json()
+        assert (got["tokens"], got["prompt_tokens"]) == (want["tokens"], want["prompt_tokens"]), prompt
+        assert outcome.stderr.count(b"beginning-of-text") == warned, str(outcome)
+
+
 if __name__ == "__main__":
     sys.exit(main())

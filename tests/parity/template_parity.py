@@ -12,6 +12,7 @@ import argparse
 import datetime
 import json
 import pathlib
+import random as rng
 import subprocess
 import sys
 import tempfile
@@ -126,8 +127,8 @@ VARIABLES = [
 ]
 
 
-def cases():
-    templates = sorted(HERE.glob("*.jinja"))
+def cases(folders):
+    templates = [path for folder in folders for path in sorted(folder.glob("*.jinja"))]
     assert templates, "no templates"
     for path in templates:
         source = path.read_text(encoding="utf-8")
@@ -156,6 +157,11 @@ def cases():
         ],
     }
     snippet_variables["users"][3]["age"] = 7
+    snippet_variables["big"] = 1e308
+    snippet_variables["tree"] = [
+        {"name": "a", "children": [{"name": "b", "children": []}, {"name": "ç", "children": [{"name": "d"}]}]},
+        {"name": "e"},
+    ]
     for number, line in enumerate((HERE / "snippets.txt").read_text(encoding="utf-8").split("\n"), 1):
         if not line or line.startswith("# "):
             continue
@@ -169,6 +175,56 @@ def cases():
             "bos_token": "<s>",
             "eos_token": "</s>",
         }
+
+
+FORMAT_PARTS = [
+    ["", "", "<", ">", "^", "=", "*<", "é>", "0^", "x=", "{{<"],
+    ["", "", "", "+", "-", " "],
+    ["", "", "", "z"],
+    ["", "", "", "#"],
+    ["", "", "0"],
+    ["", "", "1", "4", "9", "14"],
+    ["", "", ",", "_"],
+    ["", "", ".0", ".1", ".3", ".17"],
+    ["", "", "", *"sdbnoxXeEfFgG%q"],
+]
+FORMAT_VALUES = [0, 7, -1234, 123456789, -(2**63), 2**63 - 1, True, 0.0, -0.0, 0.1, -2.5, 1234.5678, 1e16, -1.5e-7, 1e300,
+                 9.995, "", "a", "日本語", "e\u0301 text"]
+POSITIONS = [None, -5, -2, -1, 0, 1, 2, 3, 4, 9]
+
+
+def crossed_cases():
+    """Functions with many arguments, over a seeded sample of their combinations. The template reads them from
+    variables, so that it is parsed once."""
+    random = rng.Random(7)
+    pick = random.choice
+    for _ in range(2500):
+        spec = "".join(map(pick, FORMAT_PARTS))
+        # Ours refuses '#' on a float without a type; no template needs it.
+        value = pick(FORMAT_VALUES)
+        if "#" in spec and isinstance(value, float) and spec[-1] not in "sdbnoxXeEfFgG%q":
+            continue
+        yield f"format {spec!r} of {value!r}", "{{ spec.format(value) }}", {"spec": "{:" + spec + "}", "value": value}
+    for _ in range(600):
+        given = {"text": pick(["", "a", "ab", "-7", "+é", "日本語x"]), "width": pick([*range(-2, 9), 10**3, True]),
+                 "fill": pick([" ", "0", "é", "😀", "", "ab"])}
+        method = pick(["ljust(width, fill)", "rjust(width, fill)", "center(width, fill)", "center(width)", "zfill(width)"])
+        yield f"{method} {given}", "[{{ text." + method + " }}]", given
+    for _ in range(900):
+        given = {"text": pick(["", "a", "abab", "日本日本", "aé"]), "part": pick(["", "a", "b", "ab", "本", "日本", "é"]),
+                 "start": pick(POSITIONS), "end": pick(POSITIONS)}
+        method = pick(["startswith", "endswith", "find", "rfind", "index", "rindex", "count"])
+        yield f"{method} {given}", "{{ text." + method + "(part, start, end) }}", given
+    for count in range(-2, 9):
+        for size in range(8):
+            for fill in (None, 0):
+                given = {"items": list(range(1, size + 1)), "n": count, "fill": fill}
+                yield f"slice {given}", "{{ items|slice(n, fill)|list }}", given
+
+
+def as_case(name, template, variables):
+    return {"name": name, "template": template, "messages": [], "tools": None, "add_generation_prompt": False,
+            "variables": variables, "bos_token": "<s>", "eos_token": "</s>"}
 
 
 def reference(case):
@@ -209,8 +265,10 @@ def problem(case, ours):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--driver", required=True, help="build/bin/render_template")
+    parser.add_argument("--templates", type=pathlib.Path, help="a folder of more templates (*.jinja), such as models have")
     args = parser.parse_args()
-    all_cases = list(cases())
+    folders = [HERE, args.templates] if args.templates else [HERE]
+    all_cases = list(cases(folders)) + [as_case(*case) for case in crossed_cases()]
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(all_cases, file)
         file.flush()

@@ -63,7 +63,7 @@ enum class StmtKind {  // what of Stmt it uses
   kPrint,              // expr
   kSet,                // target, expr
   kSetBlock,           // target, expr (a kFilter chain over the text, or nullptr), body
-  kFor,                // target, expr, test (or nullptr), body, else_body
+  kFor,                // target, expr, test (or nullptr), recursive, body, else_body
   kIf,                 // branches, else_body
   kMacro,              // name, signature, body
   kCallBlock,          // expr (kCall), signature, body
@@ -100,6 +100,7 @@ struct Stmt {
   ExprPtr target;
   ExprPtr expr;
   ExprPtr test;
+  bool recursive = false;
   Signature signature;
   std::vector<Branch> branches;
   std::vector<std::pair<ExprPtr, ExprPtr>> assignments;  // target, value

@@ -17,7 +17,12 @@ Value ApplyFilter(Runtime& runtime, const std::string& name, const Value& subjec
 bool ApplyTest(Runtime& runtime, const std::string& name, const Value& subject,
                const CallArgs& args);
 
-// range, namespace, dict, joiner, raise_exception, strftime_now; undefined for another name.
+// Whether there is a filter or test of that name.
+bool HasFilter(const std::string& name);
+bool HasTest(const std::string& name);
+
+// range, namespace, dict, joiner, cycler, raise_exception, strftime_now; undefined for another
+// name.
 Value FindFunction(Runtime& runtime, const std::string& name);
 
 }  // namespace kakeya::jinja

@@ -292,6 +292,28 @@ Value LengthFilter(Runtime& runtime, const Value& subject, const CallArgs& args)
   return Value(Length(subject));
 }
 
+// As many lists as asked for, as equal in length as can be; the shorter ones at the end are filled
+// up.
+Value Slices(Runtime& runtime, const Value& subject, const CallArgs& args) {
+  const auto bound = args.Bind("slice", {"slices", "fill_with"}, 1);
+  const int64_t count = IntOf(*bound[0], "slice");
+  if (count == 0) Fail("slice can't make 0 lists");
+  const std::vector<Value> items = Iterate(runtime, subject);
+  std::vector<Value> out;
+  if (count > 0) runtime.CheckItems(static_cast<size_t>(std::min<int64_t>(count, INT32_MAX)));
+  const auto n = static_cast<int64_t>(items.size());
+  auto begin = items.begin();
+  for (int64_t i = 0; i < count; ++i) {
+    const bool longer = i < n % count;
+    const auto end = begin + n / count + (longer ? 1 : 0);
+    std::vector<Value> part(begin, end);
+    if (Given(bound[1]) && !longer) part.push_back(*bound[1]);
+    out.push_back(runtime.NewList(std::move(part)));
+    begin = end;
+  }
+  return runtime.NewSequence(SequenceKind::kIterator, std::move(out));
+}
+
 const std::unordered_map<std::string, Filter>& Filters() {
   static const auto* const kFilters = new std::unordered_map<std::string, Filter>{
       {"attr",
@@ -322,6 +344,7 @@ const std::unordered_map<std::string, Filter>& Filters() {
                     const CallArgs& a) { return SelectItems(r, v, a, false, true); }},
       {"selectattr", [](Runtime& r, const Value& v,
                         const CallArgs& a) { return SelectItems(r, v, a, true, true); }},
+      {"slice", Slices},
       {"sort", Sort},
       {"sum", Sum},
       {"unique", Unique},
@@ -329,14 +352,20 @@ const std::unordered_map<std::string, Filter>& Filters() {
   return *kFilters;
 }
 
+Filter FindFilter(const std::string& name) {
+  const auto it = Filters().find(name);
+  return it != Filters().end() ? it->second : FindScalarFilter(name);
+}
+
 }  // namespace
+
+bool HasFilter(const std::string& name) { return FindFilter(name) != nullptr; }
 
 Value ApplyFilter(Runtime& runtime, const std::string& name, const Value& subject,
                   const CallArgs& args) {
   runtime.Spend(1);
   const Runtime::Level level(runtime);  // map('map', 'map', ...) nests
-  const auto it = Filters().find(name);
-  const Filter filter = it != Filters().end() ? it->second : FindScalarFilter(name);
+  const Filter filter = FindFilter(name);
   if (!filter) throw Error{StatusCode::kUnsupported, "there is no filter " + Quoted(name)};
   return filter(runtime, subject, args);
 }

@@ -209,6 +209,13 @@ Value Truncate(Runtime& runtime, const Value& subject, const CallArgs& args) {
   return runtime.NewString(std::move(out));
 }
 
+Value Center(Runtime& runtime, const Value& subject, const CallArgs& args) {
+  const auto bound = args.Bind("center", {"width"});
+  const int64_t width = bound[0] ? IntOf(*bound[0], "center") : 80;
+  return runtime.NewString(
+      Justified(runtime, ToText(runtime, subject), width, Align::kCenter, Text::Trusted(" ")));
+}
+
 int64_t WordCount(std::string_view text) {
   int64_t words = 0;
   bool in_word = false;
@@ -281,6 +288,7 @@ const std::unordered_map<std::string, Filter>& Filters() {
       {"abs", Abs},
       {"capitalize",
        [](Runtime& r, const Value& v, const CallArgs& a) { return Rewrite(r, v, a, Capitalize); }},
+      {"center", Center},
       {"e", kEscape},
       {"escape", kEscape},
       {"float", FloatFilter},

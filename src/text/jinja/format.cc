@@ -8,7 +8,9 @@
 #include "format/quote.h"
 #include "text/jinja/members.h"
 #include "text/jinja/operators.h"
+#include "text/jinja/strings.h"
 #include "text/jinja/unicode.h"
+#include "text/jinja/writer.h"
 
 namespace kakeya::jinja {
 namespace {
@@ -57,29 +59,6 @@ std::string QuoteJson(std::string_view text, bool ensure_ascii) {
   }
   return out + '"';
 }
-
-// Collects output; stops when it becomes too large.
-class Writer {
- public:
-  explicit Writer(Runtime& runtime) : runtime_(runtime) {}
-
-  void Write(std::string_view trusted) {
-    runtime_.Spend(1);
-    out_.Append(trusted);
-    runtime_.CheckSize(out_.size());
-  }
-  void Write(const Text& text) {
-    runtime_.SpendBytes(text.size());
-    out_.Append(text);
-    runtime_.CheckSize(out_.size());
-  }
-  Runtime& runtime() { return runtime_; }
-  Text Take() { return std::move(out_); }
-
- private:
-  Runtime& runtime_;
-  Text out_;
-};
 
 void WriteScalar(const Value& value, Writer* out) {
   if (value.IsNone()) return out->Write("None");
@@ -287,38 +266,30 @@ Text FormatOne(Runtime& runtime, const Conversion& c, const Value& value) {
     Fail("the format conversion {} is not supported for {}", Quoted(std::string(1, c.type)),
          value.TypeName());
   }
-  const size_t length = CountCharacters(out.str());
-  if (length >= size_t(c.width)) return out;
-  const size_t missing = size_t(c.width) - length;
-  if (c.Has('-')) return out.Rewritten(out.str() + std::string(missing, ' '));
-  const bool zeros = c.Has('0') && c.type != 's' && c.type != 'r' && c.type != 'c';
-  if (!zeros) return out.Rewritten(std::string(missing, ' ') + out.str());
+  const bool zeros = c.Has('0') && !c.Has('-') && c.type != 's' && c.type != 'r' && c.type != 'c';
+  if (!zeros) {
+    const Align align = c.Has('-') ? Align::kLeft : Align::kRight;
+    return Justified(runtime, out, c.width, align, Text::Trusted(" "));
+  }
   std::string padded = out.str();
   const size_t sign =
       !padded.empty() && (padded[0] == '-' || padded[0] == '+' || padded[0] == ' ') ? 1 : 0;
-  return out.Rewritten(padded.insert(sign, missing, '0'));
+  const size_t missing = std::max(size_t(c.width), padded.size()) - padded.size();
+  return Text::Trusted(padded.insert(sign, missing, '0'));
 }
 
-// All of a formatted text is the user's when any of its ingredients is.
-class FormatOutput {
- public:
-  FormatOutput(Runtime& runtime, const Text& format) : writer_(runtime), user_(format.has_user()) {}
-  void Write(const Text& text) {
-    user_ |= text.has_user();
-    writer_.Write(text);
-  }
-  void Write(std::string_view text) { writer_.Write(text); }
-  Value Take() {
-    Text text = writer_.Take();
-    return writer_.runtime().NewString(user_ ? Text::User(text.str()) : text);
-  }
-
- private:
-  Writer writer_;
-  bool user_;
-};
-
 }  // namespace
+
+std::string LayOutDigits(std::string digits, int exponent, int limit) {
+  const int n = int(digits.size());
+  if (exponent < -4 || exponent >= limit) {
+    if (n > 1) digits.insert(1, ".");
+    return digits + fmt::format("e{}{:02}", exponent < 0 ? '-' : '+', std::abs(exponent));
+  }
+  if (exponent < 0) return "0." + std::string(size_t(-exponent - 1), '0') + digits;
+  if (n <= exponent + 1) return digits + std::string(size_t(exponent + 1 - n), '0') + ".0";
+  return digits.insert(static_cast<size_t>(exponent) + 1, ".");
+}
 
 std::string FormatFloat(double value) {
   if (std::isnan(value)) return "nan";
@@ -336,14 +307,7 @@ std::string FormatFloat(double value) {
   const int exponent = std::atoi(std::string(text.substr(e + 1)).c_str());
   std::string digits(text.substr(0, e));
   std::erase(digits, '.');
-  const int n = int(digits.size());
-  if (exponent < -4 || exponent >= 16) {
-    if (n > 1) digits.insert(1, ".");
-    return out + digits + fmt::format("e{}{:02}", exponent < 0 ? '-' : '+', std::abs(exponent));
-  }
-  if (exponent < 0) return out + "0." + std::string(size_t(-exponent - 1), '0') + digits;
-  if (n <= exponent + 1) return out + digits + std::string(size_t(exponent + 1 - n), '0') + ".0";
-  return out + digits.insert(static_cast<size_t>(exponent) + 1, ".");
+  return out + LayOutDigits(std::move(digits), exponent, 16);
 }
 
 Text ToText(Runtime& runtime, const Value& value) {
@@ -362,16 +326,21 @@ Text ToJsonText(Runtime& runtime, const Value& value, const JsonStyle& style) {
   return JsonWriter(runtime, style).Run(value);
 }
 
+Text OfFormat(const Text& format, Text out) {
+  return format.has_user() ? Text::User(out.str()) : out;
+}
+
 Value FormatPercent(Runtime& runtime, const Text& format, const Value& values) {
   const std::string& text = format.str();
   const Sequence* tuple = values.AsSequence();
   if (tuple && tuple->kind != SequenceKind::kTuple) tuple = nullptr;
   const size_t count = tuple ? tuple->items.size() : 1;
   size_t used = 0;
-  FormatOutput out(runtime, format);
+  Writer out(runtime);
   for (size_t at = 0; at < text.size();) {
     const size_t percent = std::min(text.find('%', at), text.size());
-    out.Write(std::string_view(text).substr(at, percent - at));
+    runtime.Spend(1);
+    out.Write(format.Slice(at, percent));
     if (percent == text.size()) break;
     at = percent + 1;
     const Value* value = nullptr;
@@ -396,48 +365,7 @@ Value FormatPercent(Runtime& runtime, const Text& format, const Value& values) {
   }
   const bool mapping = values.AsDict() || (values.AsSequence() && !tuple);
   if (used < count && !mapping) Fail("not all arguments of a format were used");
-  return out.Take();
-}
-
-Value FormatBraces(Runtime& runtime, const Text& format, const CallArgs& args) {
-  const std::string& text = format.str();
-  size_t next = 0;
-  FormatOutput out(runtime, format);
-  for (size_t at = 0; at < text.size();) {
-    const size_t brace = std::min(text.find_first_of("{}", at), text.size());
-    out.Write(std::string_view(text).substr(at, brace - at));
-    if (brace == text.size()) break;
-    at = brace + 1;
-    if (at < text.size() && text[at] == text[brace]) {
-      out.Write(std::string_view(text).substr(at++, 1));
-      continue;
-    }
-    const size_t close = text.find('}', at);
-    if (text[brace] == '}' || close == std::string::npos) Fail("a single brace in a format");
-    const std::string field = text.substr(at, close - at);
-    at = close + 1;
-    if (field.find_first_of(":![{") != std::string::npos)
-      Fail("format specifications are not supported");
-    const std::string first = field.substr(0, field.find('.'));
-    Value value;
-    if (first.find_first_not_of("0123456789") == std::string::npos && first.size() < 6) {
-      const size_t index = first.empty() ? next++ : std::stoul(first);
-      if (index >= args.positional.size()) Fail("not enough arguments for a format");
-      value = args.positional[index];
-    } else {
-      const auto it = std::find_if(args.keyword.begin(), args.keyword.end(),
-                                   [&](auto& k) { return k.first == first; });
-      if (it == args.keyword.end()) Fail("a format names a key that isn't there");
-      value = it->second;
-    }
-    for (size_t dot = first.size(); dot < field.size();) {
-      const size_t end = std::min(field.find('.', dot + 1), field.size());
-      value = GetAttribute(runtime, value, field.substr(dot + 1, end - dot - 1));
-      dot = end;
-    }
-    out.Write(ToText(runtime, value));
-  }
-  return out.Take();
+  return runtime.NewString(OfFormat(format, out.Take()));
 }
 
 }  // namespace kakeya::jinja

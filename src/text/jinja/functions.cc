@@ -97,6 +97,14 @@ Value Joiner(Runtime& runtime, const CallArgs& args) {
   });
 }
 
+// Hands out its items in turn, for ever.
+Value MakeCycler(Runtime& runtime, const CallArgs& args) {
+  if (!args.keyword.empty()) Fail("cycler takes no named arguments");
+  if (args.positional.empty()) Fail("cycler has nothing to choose from");
+  Cycler cycler{runtime.NewSequence(SequenceKind::kTuple, args.positional)};
+  return Value(std::make_shared<Cycler>(std::move(cycler)));
+}
+
 }  // namespace
 
 Value FindFunction(Runtime& runtime, const std::string& name) {
@@ -107,6 +115,7 @@ Value FindFunction(Runtime& runtime, const std::string& name) {
       {"dict",
        [](Runtime& r, const CallArgs& args) { return r.NewDict(Collect(r, "dict", args)); }},
       {"joiner", Joiner},
+      {"cycler", MakeCycler},
       {"raise_exception", RaiseException},
       {"strftime_now", StrftimeNow},
   };

@@ -139,9 +139,27 @@ class Interpreter {
   }
 
   void ExecuteFor(const Stmt& stmt, const ScopePtr& scope, Text* out) {
+    RunLoop(stmt, Evaluate(*stmt.expr, scope), 0, scope, out);
+  }
+
+  // {{ loop(items) }} in a recursive loop comes back here, one level deeper. The loop sees the
+  // scope it stands in and holds it weakly, as a macro does.
+  void RunLoop(const Stmt& stmt, const Value& source, int64_t depth0, const ScopePtr& scope,
+               Text* out) {
     auto loop = std::make_shared<Loop>();
-    const Value source = Evaluate(*stmt.expr, scope);
     loop->items = Iterate(runtime_, source);
+    loop->depth0 = depth0;
+    loop->depth = std::max(1, source.Depth());
+    if (stmt.recursive) {
+      loop->recurse = [this, &stmt, depth0,
+                       weak = std::weak_ptr<Scope>(scope)](const Value& items) {
+        const ScopePtr definition = weak.lock();
+        if (!definition) Fail("a loop is called outside of the block that holds it");
+        Text text;
+        RunLoop(stmt, items, depth0 + 1, definition, &text);
+        return runtime_.NewString(std::move(text));
+      };
+    }
     if (stmt.test) {
       std::erase_if(loop->items, [&](const Value& item) {
         const auto inner = std::make_shared<Scope>(scope);
@@ -149,13 +167,17 @@ class Interpreter {
         return !Evaluate(*stmt.test, inner).Truthy();
       });
     }
+    // What stands behind else is for a loop of which no round came to its end, as Jinja has it.
+    bool complete = false;
     for (; loop->index0 < loop->items.size(); ++loop->index0) {
       const auto inner = std::make_shared<Scope>(scope);
       inner->variables["loop"] = Value(loop);
       Assign(*stmt.target, loop->items[loop->index0], inner);
-      if (Execute(stmt.body, inner, out) == Flow::kBreak) break;
+      const Flow flow = Execute(stmt.body, inner, out);
+      complete |= flow == Flow::kNext;
+      if (flow == Flow::kBreak) break;
     }
-    if (loop->items.empty()) Execute(stmt.else_body, std::make_shared<Scope>(scope), out);
+    if (!complete) Execute(stmt.else_body, std::make_shared<Scope>(scope), out);
   }
 
   Flow ExecuteIf(const Stmt& stmt, const ScopePtr& scope, Text* out) {
@@ -361,6 +383,10 @@ class Interpreter {
 
   Value Call(const Value& callee, const CallArgs& args) {
     RequireDefined(callee);
+    if (const Loop* loop = callee.AsLoop()) {
+      if (!loop->recurse) Fail("a loop needs the mark 'recursive' to be called");
+      return loop->recurse(*args.Bind("loop", {"iterable"}, 1)[0]);
+    }
     const Callable* callable = callee.AsCallable();
     if (!callable) Fail("a {} can't be called", callee.TypeName());
     return callable->call(args);

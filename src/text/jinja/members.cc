@@ -1,6 +1,7 @@
 #include "text/jinja/members.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "format/quote.h"
 #include "text/jinja/operators.h"
@@ -61,7 +62,18 @@ bool IsMutator(const Value& object, const std::string& name) {
          IsOneOf(name, {"append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"});
 }
 
-Value LoopMember(const Value& self, const std::string& name) {
+// Whether the values differ from those of the call before; there is none before the first.
+Value LoopChanged(Runtime& runtime, Loop& loop, const CallArgs& args) {
+  if (!args.keyword.empty()) Fail("loop.changed takes no named arguments");
+  if (!loop.memory) loop.memory = runtime.NewSharedNamespace();
+  Value now = runtime.NewSequence(SequenceKind::kTuple, args.positional);
+  const Value* before = loop.memory->attributes.Find("changed");
+  const bool changed = !before || !Equals(runtime, *before, now);
+  if (changed) loop.memory->attributes.Set(runtime.NewString("changed"), std::move(now));
+  return Value(changed);
+}
+
+Value LoopMember(Runtime& runtime, const Value& self, const std::string& name) {
   const Loop& loop = *self.AsLoop();
   const auto index0 = static_cast<int64_t>(loop.index0);
   const auto length = static_cast<int64_t>(loop.items.size());
@@ -77,12 +89,41 @@ Value LoopMember(const Value& self, const std::string& name) {
   if (name == "previtem" && index0 > 0) return loop.items[loop.index0 - 1];
   if (name == "nextitem" && index0 + 1 < length) return loop.items[loop.index0 + 1];
   if (name == "cycle") {
-    return MakeCallable("loop.cycle", [self](const CallArgs& args) {
-      if (args.positional.empty()) Fail("loop.cycle has nothing to choose from");
-      return args.positional[self.AsLoop()->index0 % args.positional.size()];
-    });
+    return MakeCallable(
+        "loop.cycle",
+        [self](const CallArgs& args) {
+          if (args.positional.empty()) Fail("loop.cycle has nothing to choose from");
+          return args.positional[self.AsLoop()->index0 % args.positional.size()];
+        },
+        loop.depth + 1);
+  }
+  if (name == "changed") {
+    const auto changed = [&runtime, self](const CallArgs& args) {
+      return LoopChanged(runtime, *self.AsLoop(), args);
+    };
+    return MakeCallable("loop.changed", changed, loop.depth + 1);
   }
   return Value::MakeUndefined("the loop has no " + Quoted(name));
+}
+
+Value CyclerMember(const Value& self, const std::string& name) {
+  const Cycler& cycler = *self.AsCycler();
+  if (name == "items") return cycler.items;
+  if (name == "pos") return Value(static_cast<int64_t>(cycler.position));
+  if (name == "current") return cycler.items.AsSequence()->items[cycler.position];
+  if (name != "next" && name != "reset") {
+    return Value::MakeUndefined("the cycler has no " + Quoted(name));
+  }
+  const bool next = name == "next";
+  const auto call = [self, name, next](const CallArgs& args) {
+    args.Bind(name, {});
+    Cycler& cycler = *self.AsCycler();
+    const std::vector<Value>& items = cycler.items.AsSequence()->items;
+    const size_t at =
+        std::exchange(cycler.position, next ? (cycler.position + 1) % items.size() : 0);
+    return next ? items[at] : Value();
+  };
+  return MakeCallable("cycler." + name, call, self.Depth() + 1);
 }
 
 // What Python's getattr finds; nothing where it raises.
@@ -92,7 +133,8 @@ std::optional<Value> FindAttribute(Runtime& runtime, const Value& object, const 
     const Value* found = ns->attributes.Find(name);
     return found ? std::optional(*found) : std::nullopt;
   }
-  if (object.AsLoop()) return LoopMember(object, name);
+  if (object.AsLoop()) return LoopMember(runtime, object, name);
+  if (object.AsCycler()) return CyclerMember(object, name);
   if (IsMutator(object, name)) {
     return Value::MakeUndefined(
         fmt::format("'{}' of a {} is unsafe: it would change it", name, object.TypeName()));

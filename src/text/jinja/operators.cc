@@ -209,7 +209,10 @@ bool Equals(Runtime& runtime, const Value& a, const Value& b) {
       return other && equal(entry.second, *other);
     });
   }
+  // Everything else is equal to itself only.
   if (a.AsNamespace()) return a.AsNamespace() == b.AsNamespace();
+  if (a.AsLoop()) return a.AsLoop() == b.AsLoop();
+  if (a.AsCycler()) return a.AsCycler() == b.AsCycler();
   return a.AsCallable() && a.AsCallable() == b.AsCallable();
 }
 

@@ -108,7 +108,7 @@ class Parser : private ExpressionParser {
     if (!SkipName("in")) FailUnexpected("'in'");
     stmt->expr = ParseTuple(false);
     if (SkipName("if")) stmt->test = ParseExpression();
-    if (Peek().IsName("recursive")) FailParse(line, "recursive loops are not supported");
+    stmt->recursive = SkipName("recursive");
     ++loops_;
     stmt->body = ParseTagBody({"else", "endfor"});
     --loops_;

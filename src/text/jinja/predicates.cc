@@ -43,6 +43,13 @@ bool SameAs(Runtime& runtime, const Value& subject, const CallArgs& args) {
          Equals(runtime, subject, other);
 }
 
+// Whether `has` knows the name; false for what can't be one.
+bool IsNameOf(bool (*has)(const std::string&), const Value& subject) {
+  if (const Text* name = subject.AsText()) return has(name->str());
+  Dict::Canonical(subject);  // fails for what Python can't look up
+  return false;
+}
+
 // Whether there are cased characters and all of them have the case.
 bool HasCase(Runtime& runtime, const Value& subject, bool (*wanted)(char32_t)) {
   const Text text = ToText(runtime, subject);
@@ -73,8 +80,10 @@ const std::unordered_map<std::string, Test>& Tests() {
       {"mapping", [](Runtime&, const Value& v, const CallArgs&) { return v.AsDict() != nullptr; }},
       {"sequence", [](Runtime&, const Value& v, const CallArgs&) { return IsSequence(v); }},
       {"iterable", [](Runtime&, const Value& v, const CallArgs&) { return IsIterable(v); }},
-      {"callable",
-       [](Runtime&, const Value& v, const CallArgs&) { return v.AsCallable() != nullptr; }},
+      {"callable", [](Runtime&, const Value& v,
+                      const CallArgs&) { return v.AsCallable() || v.AsLoop() || v.IsUndefined(); }},
+      {"filter", [](Runtime&, const Value& v, const CallArgs&) { return IsNameOf(HasFilter, v); }},
+      {"test", [](Runtime&, const Value& v, const CallArgs&) { return IsNameOf(HasTest, v); }},
       {"lower", [](Runtime& r, const Value& v, const CallArgs&) { return HasCase(r, v, IsLower); }},
       {"upper", [](Runtime& r, const Value& v, const CallArgs&) { return HasCase(r, v, IsUpper); }},
       {"odd", [](Runtime& r, const Value& v,
@@ -90,17 +99,25 @@ const std::unordered_map<std::string, Test>& Tests() {
   return *kTests;
 }
 
-}  // namespace
-
-bool ApplyTest(Runtime& runtime, const std::string& name, const Value& subject,
-               const CallArgs& args) {
+const std::unordered_map<std::string, const char*>& Comparisons() {
   static const auto* const kComparisons = new std::unordered_map<std::string, const char*>{
       {"eq", "=="},      {"equalto", "=="}, {"ne", "!="}, {"lt", "<"},
       {"lessthan", "<"}, {"le", "<="},      {"gt", ">"},  {"greaterthan", ">"},
       {"ge", ">="},      {"in", "in"},      {"==", "=="}, {"!=", "!="},
       {"<", "<"},        {"<=", "<="},      {">", ">"},   {">=", ">="}};
-  const auto comparison = kComparisons->find(name);
-  if (comparison != kComparisons->end())
+  return *kComparisons;
+}
+
+}  // namespace
+
+bool HasTest(const std::string& name) {
+  return Comparisons().contains(name) || Tests().contains(name);
+}
+
+bool ApplyTest(Runtime& runtime, const std::string& name, const Value& subject,
+               const CallArgs& args) {
+  const auto comparison = Comparisons().find(name);
+  if (comparison != Comparisons().end())
     return Comparison(runtime, comparison->second, subject, args);
   const auto it = Tests().find(name);
   if (it == Tests().end())

@@ -70,10 +70,10 @@ Value Runtime::NewDict(Dict dict) {
   return Value(std::make_shared<const Dict>(std::move(dict)));
 }
 
-Value Runtime::NewNamespace() {
+std::shared_ptr<Namespace> Runtime::NewSharedNamespace() {
   Allocate(3 * kItemBytes);
   namespaces_.push_back(std::make_shared<Namespace>());
-  return Value(namespaces_.back());
+  return namespaces_.back();
 }
 
 Runtime::Level::Level(Runtime& runtime) : runtime_(runtime) {

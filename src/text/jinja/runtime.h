@@ -63,7 +63,8 @@ class Runtime {
     return NewSequence(SequenceKind::kList, std::move(items));
   }
   Value NewDict(Dict dict);
-  Value NewNamespace();
+  Value NewNamespace() { return Value(NewSharedNamespace()); }
+  std::shared_ptr<Namespace> NewSharedNamespace();
 
   const std::optional<std::tm>& now() const { return now_; }
   const TemplateLimits& limits() const { return limits_; }

@@ -1,7 +1,9 @@
 #include "text/jinja/strings.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
+#include <utility>
 
 #include "text/jinja/format.h"
 #include "text/jinja/operators.h"
@@ -115,16 +117,38 @@ Value StripMethod(Runtime& runtime, const Text& self, const CallArgs& args, bool
   return runtime.NewString(Strip(runtime, self, characters, left, right));
 }
 
-// startswith and endswith: one text or a tuple of them.
+// The bytes of self[start:end], as the functions that search take it; nothing where it begins
+// behind its end.
+std::optional<std::pair<size_t, size_t>> SpanOf(Runtime& runtime, const Text& self,
+                                                const Value* start, const Value* end,
+                                                const char* function) {
+  runtime.SpendBytes(self.size());
+  if (!Given(start) && !Given(end)) return std::pair<size_t, size_t>(0, self.size());
+  const std::vector<size_t> offsets = CharacterOffsets(self.str());
+  const auto n = static_cast<int64_t>(offsets.size()) - 1;
+  const auto position = [&](const Value* value, int64_t otherwise) {
+    const int64_t at = Given(value) ? IntOf(*value, function) : otherwise;
+    return at < 0 ? std::max<int64_t>(0, at + n) : at;
+  };
+  const int64_t first = position(start, 0), last = std::min(position(end, n), n);
+  if (first > last) return std::nullopt;
+  return std::pair(offsets[static_cast<size_t>(first)], offsets[static_cast<size_t>(last)]);
+}
+
+// startswith and endswith: one text or a tuple of them, at the ends of self[start:end].
 Value Affixed(Runtime& runtime, const Text& self, const CallArgs& args, bool at_end) {
-  const Value& affix = *args.Bind("startswith", {"prefix"}, 1)[0];
-  const Sequence* tuple = affix.AsSequence();
-  std::vector<Value> choices = {affix};
+  const char* const function = at_end ? "endswith" : "startswith";
+  const auto bound = args.BindPositional(function, 3, 1);
+  const auto span = SpanOf(runtime, self, bound[1], bound[2], function);
+  const Sequence* tuple = bound[0]->AsSequence();
+  std::vector<Value> choices = {*bound[0]};
   if (tuple && tuple->kind == SequenceKind::kTuple) choices = tuple->items;
   for (const Value& choice : choices) {
-    const std::string& text = TextOf(choice, "startswith").str();
+    const std::string& text = TextOf(choice, function).str();
     runtime.SpendBytes(text.size());
-    if (at_end ? self.str().ends_with(text) : self.str().starts_with(text)) return Value(true);
+    if (!span) continue;
+    const auto part = std::string_view(self.str()).substr(span->first, span->second - span->first);
+    if (at_end ? part.ends_with(text) : part.starts_with(text)) return Value(true);
   }
   return Value(false);
 }
@@ -141,22 +165,51 @@ Value RemoveAffix(Runtime& runtime, const Text& self, const CallArgs& args, bool
 }
 
 Value Find(Runtime& runtime, const Text& self, const CallArgs& args, bool from_right, bool must) {
-  const std::string& wanted = TextOf(*args.Bind("find", {"sub"}, 1)[0], "find").str();
-  runtime.SpendBytes(self.size());
-  const size_t at = from_right ? self.str().rfind(wanted) : self.str().find(wanted);
+  const auto bound = args.BindPositional("find", 3, 1);
+  const std::string& wanted = TextOf(*bound[0], "find").str();
+  const auto span = SpanOf(runtime, self, bound[1], bound[2], "find");
+  size_t at = std::string::npos;
+  if (span) {
+    const auto part = std::string_view(self.str()).substr(0, span->second);
+    at = from_right ? part.rfind(wanted) : part.find(wanted, span->first);
+    if (at < span->first) at = std::string::npos;
+  }
   if (at == std::string::npos && must) Fail("substring not found");
   if (at == std::string::npos) return Value(int64_t{-1});
   return Value(static_cast<int64_t>(CountCharacters(std::string_view(self.str()).substr(0, at))));
 }
 
 Value Count(Runtime& runtime, const Text& self, const CallArgs& args) {
-  const std::string& wanted = TextOf(*args.Bind("count", {"sub"}, 1)[0], "count").str();
-  runtime.SpendBytes(self.size());
-  if (wanted.empty()) return Value(static_cast<int64_t>(CountCharacters(self.str()) + 1));
+  const auto bound = args.BindPositional("count", 3, 1);
+  const std::string& wanted = TextOf(*bound[0], "count").str();
+  const auto span = SpanOf(runtime, self, bound[1], bound[2], "count");
+  if (!span) return Value(int64_t{0});
+  const auto part = std::string_view(self.str()).substr(span->first, span->second - span->first);
+  if (wanted.empty()) return Value(static_cast<int64_t>(CountCharacters(part) + 1));
   int64_t n = 0;
-  for (size_t at = 0; (at = self.str().find(wanted, at)) != std::string::npos; at += wanted.size())
+  for (size_t at = 0; (at = part.find(wanted, at)) != std::string_view::npos; at += wanted.size())
     ++n;
   return Value(n);
+}
+
+// ljust, rjust and center.
+Value Justify(Runtime& runtime, const Text& self, const CallArgs& args, Align align) {
+  const auto bound = args.BindPositional("a justification", 2, 1);
+  const int64_t width = IntOf(*bound[0], "a justification");
+  const Text fill = bound[1] ? TextOf(*bound[1], "a justification") : Text::Trusted(" ");
+  if (CountCharacters(fill.str()) != 1) Fail("the fill character is not one character");
+  runtime.SpendBytes(self.size());
+  return runtime.NewString(Justified(runtime, self, width, align, fill));
+}
+
+Value ZeroFill(Runtime& runtime, const Text& self, const CallArgs& args) {
+  const int64_t width = IntOf(*args.BindPositional("zfill", 1, 1)[0], "zfill");
+  const size_t sign = self.str().starts_with('+') || self.str().starts_with('-') ? 1 : 0;
+  Text out = self.Slice(0, sign);
+  const int64_t rest = std::max<int64_t>(width, 0) - static_cast<int64_t>(sign);
+  out.Append(
+      Justified(runtime, self.Slice(sign, self.size()), rest, Align::kRight, Text::Trusted("0")));
+  return runtime.NewString(std::move(out));
 }
 
 // Whether there are characters and all of them are of the kind; `needed` must occur at least once.
@@ -208,6 +261,13 @@ const Methods& StringMethods() {
       {"index", [](R& r, const Text& s, const CallArgs& a) { return Find(r, s, a, false, true); }},
       {"rindex", [](R& r, const Text& s, const CallArgs& a) { return Find(r, s, a, true, true); }},
       {"count", Count},
+      {"ljust",
+       [](R& r, const Text& s, const CallArgs& a) { return Justify(r, s, a, Align::kLeft); }},
+      {"rjust",
+       [](R& r, const Text& s, const CallArgs& a) { return Justify(r, s, a, Align::kRight); }},
+      {"center",
+       [](R& r, const Text& s, const CallArgs& a) { return Justify(r, s, a, Align::kCenter); }},
+      {"zfill", ZeroFill},
       {"upper", [](R& r, const Text& s, const CallArgs& a) { return Rewrite(r, s, a, ToUpper); }},
       {"lower", [](R& r, const Text& s, const CallArgs& a) { return Rewrite(r, s, a, ToLower); }},
       {"title", [](R& r, const Text& s, const CallArgs& a) { return Rewrite(r, s, a, TitleCase); }},
@@ -243,6 +303,16 @@ const Methods& StringMethods() {
          return r.NewString(Join(r, Iterate(r, *a.Bind("join", {"parts"}, 1)[0]), s, true));
        }},
       {"format", [](R& r, const Text& s, const CallArgs& a) { return FormatBraces(r, s, a); }},
+      {"format_map",
+       [](R& r, const Text& s, const CallArgs& a) {
+         const Dict* values = a.BindPositional("format_map", 1, 1)[0]->AsDict();
+         if (!values) Fail("format_map needs a mapping");
+         CallArgs named;
+         for (const auto& [key, value] : values->entries()) {
+           if (key.IsString()) named.keyword.emplace_back(key.AsText()->str(), value);
+         }
+         return FormatBraces(r, s, named);
+       }},
   };
   return *kMethods;
 }
@@ -312,6 +382,34 @@ Text Join(Runtime& runtime, const std::vector<Value>& parts, const Text& separat
     runtime.CheckSize(out.size());
   }
   return out;
+}
+
+Text Surrounded(Runtime& runtime, const Text& text, size_t left, size_t right, const Text& fill) {
+  // The sums can't wrap: both are below 2^63, and afterwards below the limit.
+  runtime.CheckSize(left + right);
+  runtime.CheckSize(text.size() + (left + right) * fill.size());
+  const auto run = [&](size_t n) {
+    std::string out;
+    out.reserve(n * fill.size());
+    for (size_t i = 0; i < n; ++i) out += fill.str();
+    return fill.Rewritten(std::move(out));
+  };
+  Text out = run(left);
+  out.Append(text);
+  out.Append(run(right));
+  return out;
+}
+
+Text Justified(Runtime& runtime, const Text& text, int64_t width, Align align, const Text& fill) {
+  const auto length = static_cast<int64_t>(CountCharacters(text.str()));
+  if (width <= length) return text;
+  const int64_t missing = width - length;
+  // An odd character goes where Python's str.center puts it: left when the width is odd.
+  const int64_t left = align == Align::kLeft    ? 0
+                       : align == Align::kRight ? missing
+                                                : missing / 2 + (missing & width & 1);
+  return Surrounded(runtime, text, static_cast<size_t>(left), static_cast<size_t>(missing - left),
+                    fill);
 }
 
 std::vector<Text> SplitLines(const Text& text) {

@@ -25,6 +25,12 @@ Text Replace(Runtime& runtime, const Text& text, const Text& old, const Text& re
 Text Join(Runtime& runtime, const std::vector<Value>& parts, const Text& separator,
           bool only_strings);
 std::vector<Text> SplitLines(const Text& text);
+// `text` between that many copies of the character `fill`; each keeps its origin. REQUIRES: left
+// and right < 2^63. Errors (Error): ResourceExhausted before anything of the size is made.
+Text Surrounded(Runtime& runtime, const Text& text, size_t left, size_t right, const Text& fill);
+// The text brought to a width, in characters.
+enum class Align { kLeft, kRight, kCenter };
+Text Justified(Runtime& runtime, const Text& text, int64_t width, Align align, const Text& fill);
 
 }  // namespace kakeya::jinja
 

@@ -28,6 +28,8 @@ int Value::Depth() const {
   if (const Sequence* sequence = AsSequence()) return sequence->depth;
   if (const Dict* dict = AsDict()) return dict->depth;
   if (const Callable* callable = AsCallable()) return callable->depth;
+  if (const Loop* loop = AsLoop()) return loop->depth;
+  if (const Cycler* cycler = AsCycler()) return cycler->items.Depth();
   return 0;
 }
 
@@ -44,6 +46,7 @@ const char* Value::TypeName() const {
   if (AsDict()) return "dict";
   if (AsNamespace()) return "namespace";
   if (AsLoop()) return "loop";
+  if (AsCycler()) return "cycler";
   return "function";
 }
 
@@ -108,6 +111,17 @@ std::vector<const Value*> CallArgs::Bind(std::string_view function,
   for (size_t i = 0; i < required; ++i) {
     if (!out[i]) Fail("{} needs its argument '{}'", function, names[i]);
   }
+  return out;
+}
+
+std::vector<const Value*> CallArgs::BindPositional(std::string_view function, size_t most,
+                                                   size_t required) const {
+  if (!keyword.empty()) Fail("{} takes no named arguments", function);
+  if (positional.size() < required || positional.size() > most) {
+    Fail("{} takes {} to {} arguments ({} given)", function, required, most, positional.size());
+  }
+  std::vector<const Value*> out(most, nullptr);
+  for (size_t i = 0; i < positional.size(); ++i) out[i] = &positional[i];
   return out;
 }
 

@@ -1,5 +1,5 @@
 // The values a template computes with: Python's, as far as templates can see them. Values are
-// immutable and shared, except namespaces, the position of a loop and that of an iterator.
+// immutable and shared, except namespaces, loops, cyclers and the position of an iterator.
 #ifndef KAKEYA_TEXT_JINJA_VALUE_H_
 #define KAKEYA_TEXT_JINJA_VALUE_H_
 
@@ -22,6 +22,7 @@ class Dict;
 struct Namespace;
 struct Callable;
 struct Loop;
+struct Cycler;
 
 struct None {};
 // A name or attribute that isn't there. It prints as nothing; using it in any other way fails with
@@ -35,7 +36,7 @@ class Value {
   using Data = std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const Text>,
                             std::shared_ptr<const Sequence>, std::shared_ptr<const Dict>,
                             std::shared_ptr<Namespace>, std::shared_ptr<const Callable>,
-                            std::shared_ptr<Loop>>;
+                            std::shared_ptr<Loop>, std::shared_ptr<Cycler>>;
 
   Value() : data_(None{}) {}
   explicit Value(bool b) : data_(b) {}
@@ -47,6 +48,7 @@ class Value {
   explicit Value(std::shared_ptr<Namespace> ns) : data_(std::move(ns)) {}
   explicit Value(std::shared_ptr<const Callable> callable) : data_(std::move(callable)) {}
   explicit Value(std::shared_ptr<Loop> loop) : data_(std::move(loop)) {}
+  explicit Value(std::shared_ptr<Cycler> cycler) : data_(std::move(cycler)) {}
   static Value MakeUndefined(std::string message) {
     Value value;
     value.data_ = Undefined{std::make_shared<const std::string>(std::move(message))};
@@ -71,6 +73,7 @@ class Value {
   Namespace* AsNamespace() const { return Pointer<Namespace>(); }
   const Callable* AsCallable() const { return Pointer<const Callable>(); }
   Loop* AsLoop() const { return Pointer<Loop>(); }
+  Cycler* AsCycler() const { return Pointer<Cycler>(); }
 
   // REQUIRES: IsInt().
   int64_t Int() const { return Is<bool>() ? std::get<bool>(data_) : std::get<int64_t>(data_); }
@@ -155,6 +158,9 @@ struct CallArgs {
   // arguments, or fewer than `required`.
   std::vector<const Value*> Bind(std::string_view function, std::vector<std::string_view> names,
                                  size_t required = 0) const;
+  // The same for up to `most` parameters that can't be named.
+  std::vector<const Value*> BindPositional(std::string_view function, size_t most,
+                                           size_t required) const;
 };
 // A bound argument that was given and isn't none; one that was given and is true.
 inline bool Given(const Value* value) { return value != nullptr && !value->IsNone(); }
@@ -173,6 +179,18 @@ struct Loop {
   std::vector<Value> items;
   size_t index0 = 0;
   int64_t depth0 = 0;
+  int depth = 1;  // of the value: one more than that of its deepest item
+  // What `changed` was last called with, as attribute "changed". In a namespace, because it may
+  // hold the loop itself (invariant 2 of Runtime); made at the first call.
+  std::shared_ptr<Namespace> memory;
+  // Renders the loop over other items, one level deeper; empty unless the loop is recursive.
+  std::function<Value(const Value& items)> recurse;
+};
+
+// What cycler() gives: its items in turn, for ever.
+struct Cycler {
+  Value items;  // a tuple, not empty
+  size_t position = 0;
 };
 
 }  // namespace kakeya::jinja

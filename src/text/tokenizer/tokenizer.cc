@@ -167,6 +167,11 @@ bool Tokenizer::IsSpecial(int32_t id) const {
          parts_->is_special[static_cast<size_t>(id)];
 }
 
+std::optional<int32_t> Tokenizer::bos_id() const {
+  if (parts_->prefix_ids.size() != 1) return std::nullopt;
+  return parts_->prefix_ids[0];
+}
+
 int32_t Tokenizer::vocab_size() const { return parts_->table.end_id(); }
 
 }  // namespace kakeya

@@ -74,6 +74,8 @@ class Tokenizer {
   // By its spelling in tokenizer.json ("<|im_end|>", "Ġthe").
   std::optional<int32_t> IdOf(std::string_view token) const;
   bool IsSpecial(int32_t id) const;
+  // What the post-processor puts before every text, where that is one token.
+  std::optional<int32_t> bos_id() const;
   // Largest id + 1. Ids below may have no token: published files have holes.
   int32_t vocab_size() const;
 
