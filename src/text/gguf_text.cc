@@ -8,8 +8,8 @@
 #include "format/json.h"
 #include "format/quote.h"
 #include "text/chat_template.h"
-#include "text/tokenizer/gguf_pretokenizers.h"
 #include "text/model_text.h"
+#include "text/tokenizer/gguf_pretokenizers.h"
 #include "text/tokenizer/tokenizer_config.h"
 #include "text/tokenizer/tokenizer_parts.h"
 

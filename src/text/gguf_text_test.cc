@@ -4,8 +4,8 @@
 
 #include "format/gguf.h"
 #include "format/test_files.h"
-#include "text/tokenizer/gguf_pretokenizers.h"
 #include "text/model_text.h"
+#include "text/tokenizer/gguf_pretokenizers.h"
 #include "text/tokenizer/tokenizer_test_util.h"
 
 namespace kakeya {

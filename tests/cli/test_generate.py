@@ -353,8 +353,10 @@ def token_beyond_the_embedding(scratch):
         assert len(result["tokens"]) == 4
         assert "tokenizer_error" not in succeeds("inspect", "-m", model, "--json").json()["text"]
     refused(kakeya("generate", "-m", folder, "-p", "a<|more|>b", "-n", 4, "--special"), "'<|more|>'", "304")
-    (folder / "chat_template.jinja").write_text("<|more|>{{ messages[0]['content'] }}")
-    refused(kakeya("chat", "-m", folder, "-n", 1, stdin=b"hello\n"), "'<|more|>'", "304")
+    edit_json(folder / "tokenizer_config.json",
+              lambda c: c.update(chat_template="<|more|>{{ messages[0]['content'] }}"))
+    chat = kakeya("chat", "-m", folder, "-n", 1, stdin=b"hello\n")
+    assert chat.code == 2 and b"'<|more|>'" in chat.stderr and b"304" in chat.stderr, str(chat)
 
 
 # --- inspect ---

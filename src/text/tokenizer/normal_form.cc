@@ -10,10 +10,10 @@
 namespace kakeya {
 namespace {
 
-// A lead byte below this is that of a character which the form leaves alone and which never combines
-// with what precedes it. So a block from one such character up to the next can be normalized by
-// itself. Below U+0300 (lead byte 0xCC) all characters are starters and composed already, but only
-// ASCII has no decomposition.
+// A lead byte below this is that of a character which the form leaves alone and which never
+// combines with what precedes it. So a block from one such character up to the next can be
+// normalized by itself. Below U+0300 (lead byte 0xCC) all characters are starters and composed
+// already, but only ASCII has no decomposition.
 uint8_t FirstActiveLead(NormalForm form) { return form == NormalForm::kNfc ? 0xcc : 0x80; }
 
 bool StartsBlock(char byte, uint8_t active) {
@@ -38,8 +38,8 @@ void SortMarks(std::vector<utf8proc_int32_t>* codes) {
 
 // Appends the decomposition of `block`, its marks in the order given.
 void Decompose(std::string_view block, bool compatible, std::vector<utf8proc_int32_t>* codes) {
-  const auto options = static_cast<utf8proc_option_t>(
-      UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | (compatible ? UTF8PROC_COMPAT : 0));
+  const auto options = static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | UTF8PROC_STABLE |
+                                                      (compatible ? UTF8PROC_COMPAT : 0));
   for (size_t i = 0; i < block.size();) {
     const DecodedChar c = DecodeCharAt(block, i);
     i += c.length;

@@ -43,7 +43,8 @@ TEST(NormalFormTest, OtherFormsAreThoseOfTheStandard) {
   EXPECT_EQ(Normalize(NormalForm::kNfd, text, &edits),
             "s\u0323\u0307\ufb01\u2460\u1100\u1161\u11a8 \ufdfa\u01c4");
   const std::string arabic =
-      "\u0635\u0644\u0649 \u0627\u0644\u0644\u0647 \u0639\u0644\u064a\u0647 \u0648\u0633\u0644\u0645";
+      "\u0635\u0644\u0649 \u0627\u0644\u0644\u0647 \u0639\u0644\u064a\u0647 "
+      "\u0648\u0633\u0644\u0645";
   EXPECT_EQ(Normalize(NormalForm::kNfkc, text, &edits), "\u1e69fi1\uac01 " + arabic + "D\u017d");
   EXPECT_EQ(Normalize(NormalForm::kNfkd, text, &edits),
             "s\u0323\u0307fi1\u1100\u1161\u11a8 " + arabic + "DZ\u030c");

@@ -55,7 +55,8 @@ TEST(NormalizerTest, WhatItDoesNotKnowIsRefusedByName) {
 }
 
 TEST(NormalizerTest, ATextThatGrowsWithoutEndIsAnError) {
-  const std::string step = R"({"type": "Replace", "pattern": {"Regex": "a"}, "content": "aaaaaaaa"})";
+  const std::string step =
+      R"({"type": "Replace", "pattern": {"Regex": "a"}, "content": "aaaaaaaa"})";
   std::string steps = step;
   for (int i = 0; i < 20; ++i) steps += ", " + step;
   EXPECT_EQ(Run(R"({"type": "Sequence", "normalizers": [)" + steps + "]}", "aaaa"),

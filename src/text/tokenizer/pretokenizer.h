@@ -41,7 +41,8 @@ class PreTokenizer {
   static Result<PreTokenizer> Parse(const Json& spec);
 
   // Replaces `words` by the words of `text`, in order. They point into `text` or into `owned`
-  // (text with a space put in front, or with steps behind ByteLevel). REQUIRES: text is valid UTF-8.
+  // (text with a space put in front, or with steps behind ByteLevel). REQUIRES: text is valid
+  // UTF-8.
   Status Split(std::string_view text, RegexScratch* scratch, std::deque<std::string>* owned,
                std::vector<std::string_view>* words) const;
 

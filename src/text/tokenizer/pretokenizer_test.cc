@@ -80,8 +80,7 @@ TEST(PreTokenizerTest, EmptyMatchesCutWithoutLoopingForever) {
 TEST(PreTokenizerTest, UnknownKindsAreRefusedByName) {
   EXPECT_EQ(Message(R"({"type": "Metaspace"})"),
             "pre_tokenizer: type 'Metaspace' is not supported");
-  EXPECT_EQ(Message("null"),
-            "pre_tokenizer has no ByteLevel: only byte-level BPE is supported");
+  EXPECT_EQ(Message("null"), "pre_tokenizer has no ByteLevel: only byte-level BPE is supported");
   EXPECT_EQ(Message(R"({"type": "Sequence", "pretokenizers": [
                 {"type": "ByteLevel", "add_prefix_space": false},
                 {"type": "ByteLevel", "add_prefix_space": false}]})"),
@@ -128,8 +127,7 @@ TEST(PreTokenizerTest, ClassesInClassesAndScriptsAreThoseOfTheReference) {
   EXPECT_EQ(SplitWords("[a-z&&[^aeiou]]+", "Isolated", "hello"), "h|e|ll|o");
   EXPECT_EQ(SplitWords("[^a-z&&[^aeiou]]+", "Isolated", "hello"), "h|e|ll|o");
   EXPECT_EQ(SplitWords("[x[^a]^]+", "Isolated", "aax^b"), "aa|x^b");
-  EXPECT_EQ(SplitWords(R"(\p{Han}+)", "Isolated", "\u4e2d\u3001\u6587"),
-            "\u4e2d|\u3001|\u6587");
+  EXPECT_EQ(SplitWords(R"(\p{Han}+)", "Isolated", "\u4e2d\u3001\u6587"), "\u4e2d|\u3001|\u6587");
   EXPECT_EQ(SplitWords(R"(\P{^Han}+)", "Isolated", "\u4e2dab"), "\u4e2d|ab");
 }
 
@@ -167,9 +165,10 @@ TEST(PreTokenizerTest, StepsBehindByteLevelSeeTheCharactersOfBytes) {
 }
 
 TEST(PreTokenizerTest, PatternsThatTheEnginesReadDifferentlyAreRefused) {
-  for (const char* pattern : {R"([\b])", R"(\R)", R"(\1)", R"((a)\k<1>)", "(?<n>a)", "(?m:a)",
-                              "a(?i)b", "(*FAIL)", "a{,2}", "a{2}+", "a{2}?", "[[:alpha:]]", "[a-[b]]", "[[a]-b]", "[a&&]",
-                              R"(\Q.\E)", R"(\xe9)", "[a", "(?R)", "(?C1)", "a\\"}) {
+  for (const char* pattern :
+       {R"([\b])", R"(\R)",    R"(\1)",   R"((a)\k<1>)", "(?<n>a)",     "(?m:a)",  "a(?i)b",
+        "(*FAIL)", "a{,2}",    "a{2}+",   "a{2}?",       "[[:alpha:]]", "[a-[b]]", "[[a]-b]",
+        "[a&&]",   R"(\Q.\E)", R"(\xe9)", "[a",          "(?R)",        "(?C1)",   "a\\"}) {
     const auto result = TranslatePattern(pattern);
     ASSERT_FALSE(result.ok()) << pattern << " became " << *result;
     EXPECT_EQ(result.status().code(), StatusCode::kUnsupported);

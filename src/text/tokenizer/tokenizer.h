@@ -1,8 +1,8 @@
 // Byte-level BPE tokenizers from tokenizer.json or a GGUF file, as Qwen3, Llama 3 and GPT-2 use it.
 //
 // Text becomes ids in five steps, which are those of Hugging Face's `tokenizers`:
-//   added tokens are cut out -> normalizer -> added tokens that match normalized text are cut out ->
-//   pre-tokenizer (regexes) -> BPE on each word -> the post-processor's BOS/EOS.
+//   added tokens are cut out -> normalizer -> added tokens that match normalized text are cut out
+//   -> pre-tokenizer (regexes) -> BPE on each word -> the post-processor's BOS/EOS.
 // The file's truncation and padding sections are left alone: they are the caller's policy.
 //
 // Thread safety: immutable after Load; any number of threads may read.
@@ -48,8 +48,8 @@ class Tokenizer {
   // doesn't do (Unsupported).
   static Result<Tokenizer> Load(const std::string& tokenizer_json_path);
   static Result<Tokenizer> Parse(const Json& tokenizer_json);
-  // From a GGUF file's metadata (text/tokenizer/tokenizer_gguf.h). Errors name the file and the key; NotFound
-  // when it has no tokenizer.
+  // From a GGUF file's metadata (text/tokenizer/tokenizer_gguf.h). Errors name the file and the
+  // key; NotFound when it has no tokenizer.
   static Result<Tokenizer> FromGguf(const GgufFile& file);
 
   Tokenizer(Tokenizer&&) noexcept;

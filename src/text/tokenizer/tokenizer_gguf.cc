@@ -48,9 +48,9 @@ class TokenizerReader {
       return InFile(NotFound("the file has no tokenizer: only --ids works"));
     }
     if (*model != "gpt2") {
-      return InFile(Unsupported(
-          "tokenizer.ggml.model {}{} is not supported (only gpt2 is): only --ids works",
-          Quoted(*model, 40), *model == "llama" ? " (SentencePiece)" : ""));
+      return InFile(
+          Unsupported("tokenizer.ggml.model {}{} is not supported (only gpt2 is): only --ids works",
+                      Quoted(*model, 40), *model == "llama" ? " (SentencePiece)" : ""));
     }
     KAKEYA_ASSIGN_OR_RETURN(const auto pre, file_.GetString(kPre));
     if (!pre) {

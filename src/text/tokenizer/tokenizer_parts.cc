@@ -100,9 +100,10 @@ Status CheckIdsFit(const TokenizerParts& parts, std::span<const int32_t> ids, in
   if (parts.table.end_id() <= end) return OkStatus();
   const auto beyond = std::find_if(ids.begin(), ids.end(), [end](int32_t id) { return id >= end; });
   if (beyond == ids.end()) return OkStatus();
-  return InvalidArgument("the text needs token {}, but that has id {}, and the model only {} "
-                         "embeddings",
-                         Quoted(parts.table.Bytes(*beyond)), *beyond, end);
+  return InvalidArgument(
+      "the text needs token {}, but that has id {}, and the model only {} "
+      "embeddings",
+      Quoted(parts.table.Bytes(*beyond)), *beyond, end);
 }
 
 void BuildBpe(const std::array<int32_t, 256>& byte_ids, std::vector<BpeMerge> merges,

@@ -54,9 +54,9 @@ Result<std::array<int32_t, 256>> FindByteIds(const TokenTable& table,
 // the whole table. Errors: those of Normalizer::Run.
 Status IndexAddedTokens(TokenizerParts* parts);
 
-// Of a model that has embeddings for the ids below `end`. The first refuses a tokenizer with a token
-// beyond that isn't an added one (Corrupt), the second ids beyond (InvalidArgument, naming the
-// token). REQUIRES: the ids have tokens.
+// Of a model that has embeddings for the ids below `end`. The first refuses a tokenizer with a
+// token beyond that isn't an added one (Corrupt), the second ids beyond (InvalidArgument, naming
+// the token). REQUIRES: the ids have tokens.
 Status CheckVocabularyFits(const TokenizerParts& parts, int32_t end);
 Status CheckIdsFit(const TokenizerParts& parts, std::span<const int32_t> ids, int32_t end);
 
