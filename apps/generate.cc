@@ -124,7 +124,8 @@ void RegisterGenerate(CLI::App* app, int* exit_code) {
   verb->add_flag("--json", flags->json, "Print one JSON object instead of the text");
   verb->footer(
       "Example: kakeya generate -m models/demo -f book.txt -n 32 --kv window --json\n"
-      "The text is streamed to stdout; a line of figures follows on stderr.");
+      "The text is streamed to stdout; a line of figures follows on stderr. Special tokens in a\n"
+      "prompt (written as the model's chat template writes it, say) stay text without --special.");
   verb->callback([flags, exit_code] {
     const Result<int> result = Run(*flags);
     *exit_code = result.ok() ? *result : Fail(result.status());

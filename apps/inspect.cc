@@ -99,17 +99,15 @@ Json DescribeKv(const ModelConfig& config) {
 
 Json DescribeText(const std::string& model, const ModelConfig& config) {
   Json out = {{"tokenizer", nullptr}, {"chat_template", false}};
-  const Result<Tokenizer> tokenizer = LoadTokenizer(model);
+  Result<Tokenizer> tokenizer = LoadTokenizer(model);
   if (!tokenizer.ok()) {
     out["tokenizer_error"] = tokenizer.status().message();
     return out;
   }
   out["tokenizer"] = {{"tokens", tokenizer->vocab_size()}};
-  if (tokenizer->vocab_size() > config.vocab_size) {
-    out["tokenizer_error"] =
-        fmt::format("the tokenizer has {} tokens, but the model only {} embeddings",
-                    tokenizer->vocab_size(), config.vocab_size);
-  }
+  const Status status = tokenizer->LimitIds(config.vocab_size);
+  if (!status.ok()) out["tokenizer_error"] = status.message();
+  if (!tokenizer->notes().empty()) out["tokenizer_notes"] = tokenizer->notes();
   out["chat_template"] = LoadChatSettings(model).ok();
   return out;
 }

@@ -81,7 +81,13 @@ Result<std::unique_ptr<Engine>> ModelFlags::Load(const std::string& restorer_dir
   options.progress = [&](uint64_t done, uint64_t total) {
     progress.Show(static_cast<int64_t>(done), static_cast<int64_t>(total));
   };
-  return Engine::Load(path, options);
+  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, Engine::Load(path, options));
+  if (const auto tokenizer = engine->tokenizer(); tokenizer.ok()) WarnOfTokenizer(**tokenizer);
+  return engine;
+}
+
+void WarnOfTokenizer(const Tokenizer& tokenizer) {
+  for (const std::string& note : tokenizer.notes()) spdlog::warn("{}", note);
 }
 
 Status CheckModelPath(const std::string& model) {
@@ -310,6 +316,10 @@ void PromptFlags::Register(CLI::App* app) {
                                "A JSON file that holds the prompt as a list of token ids; needs no "
                                "tokenizer")
                    ->type_name("FILE");
+  app->add_flag("--special", special,
+                "Recognise special tokens in the prompt (<|im_start|>, ...); otherwise they stay "
+                "text")
+      ->excludes(ids_option);
 }
 
 Result<Prompt> PromptFlags::Read() const {
@@ -324,6 +334,7 @@ Result<Prompt> PromptFlags::Read() const {
     return prompt;
   }
   prompt.text = text;
+  prompt.special = special;
   if (file_option->count() > 0) {
     KAKEYA_ASSIGN_OR_RETURN(prompt.text, ReadTextFile(file, kMaxPromptBytes));
   }
@@ -334,9 +345,9 @@ Result<Prompt> PromptFlags::Read() const {
 Result<std::vector<int32_t>> Prompt::Encode(const Engine& engine) const {
   if (!ids.empty()) return ids;
   KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, engine.tokenizer());
-  KAKEYA_ASSIGN_OR_RETURN(std::vector<int32_t> encoded, tokenizer->Encode(text, {}));
+  KAKEYA_ASSIGN_OR_RETURN(std::vector<int32_t> encoded, tokenizer->Encode(text, {.parse_special = special}));
   const size_t dropped = DropRepeatedBos(tokenizer->bos_id(), &encoded);
-  if (!WarnOfRepeatedBos(dropped)) WarnOfBosAsText(*tokenizer, text);
+  if (!WarnOfRepeatedBos(dropped) && !special) WarnOfBosAsText(*tokenizer, text);
   return encoded;
 }
 

@@ -25,6 +25,9 @@ struct ModelFlags {
   Result<std::unique_ptr<Engine>> Load(const std::string& restorer_dir = {}) const;
 };
 
+// Says on stderr what a person should know of the tokenizer's file.
+void WarnOfTokenizer(const Tokenizer& tokenizer);
+
 // What -m takes: a folder, or a file (a GGUF one, it is hoped). Errors: NotFound.
 Status CheckModelPath(const std::string& model);
 
@@ -91,16 +94,19 @@ struct SamplingFlags {
 struct Prompt {
   std::string text;  // not empty, unless there are ids
   std::vector<int32_t> ids;
+  bool special = false;  // special tokens spelled in the text are meant
 
-  // Errors: NotFound when there is text and the model has no tokenizer.
+  // Errors: NotFound when there is text and the model has no tokenizer, and those of
+  // Tokenizer::Encode.
   Result<std::vector<int32_t>> Encode(const Engine& engine) const;
 };
 
-// -p, -f, --ids: where a prompt comes from. Exactly one must be given.
+// -p, -f, --ids: where a prompt comes from. Exactly one must be given. --special: how text is read.
 struct PromptFlags {
   std::string text;
   std::string file;
   std::string ids_file;
+  bool special = false;
   CLI::Option* text_option = nullptr;
   CLI::Option* file_option = nullptr;
   CLI::Option* ids_option = nullptr;

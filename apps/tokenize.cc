@@ -102,6 +102,7 @@ Status Run(const TokenizeFlags& flags) {
   }
   KAKEYA_RETURN_IF_ERROR(CheckModelPath(flags.model));
   KAKEYA_ASSIGN_OR_RETURN(const Tokenizer tokenizer, LoadTokenizer(flags.model));
+  WarnOfTokenizer(tokenizer);
   if (!flags.decode.empty()) return DecodeBatch(tokenizer, flags.decode, flags.keep_special);
   const EncodeOptions options{.parse_special = flags.special, .add_special_tokens = !flags.no_bos};
   if (!flags.batch.empty()) return EncodeBatch(tokenizer, flags.batch, options);

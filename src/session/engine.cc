@@ -23,9 +23,8 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& model,
   KAKEYA_ASSIGN_OR_RETURN(
       engine->model_, Model::Load(model, &engine->budget_, engine->pool_.get(), options.progress));
   const int32_t vocabulary = engine->model_->config.vocab_size;
-  if (engine->tokenizer_ && engine->tokenizer_->vocab_size() > vocabulary) {
-    return Corrupt("{}: the tokenizer has {} tokens, but the model only {} embeddings", model,
-                   engine->tokenizer_->vocab_size(), vocabulary);
+  if (engine->tokenizer_) {
+    KAKEYA_RETURN_IF_ERROR(engine->tokenizer_->LimitIds(vocabulary).WithContext(model));
   }
   if (!options.restorer_dir.empty()) {
     KAKEYA_RETURN_IF_ERROR(engine->LoadRestorer(model, options.restorer_dir));

@@ -29,7 +29,8 @@ void AppendSteps(const Json& spec, Json* steps) {
   } else if (type == "ByteLevel") {
     steps->push_back({type, flag("add_prefix_space", true), flag("use_regex", true)});
   } else if (type == "Digits") {
-    steps->push_back({type, flag("individual_digits", false)});
+    const char* behavior = flag("individual_digits", false) ? "Isolated" : "Contiguous";
+    steps->push_back({"Split", {{"Regex", R"(\p{N})"}}, behavior, false});
   } else {
     steps->push_back({type, spec.value("pattern", Json()), spec.value("behavior", Json()),
                       flag("invert", false)});
@@ -42,11 +43,14 @@ const GgufRecipe* RecipeOf(const Json& file, const TokenizerParts& parts) {
   if (const auto spec = file.find("pre_tokenizer"); spec != file.end() && spec->is_object()) {
     AppendSteps(*spec, &steps);
   }
+  const auto same_normalizer = [&](const GgufRecipe& recipe) {
+    return recipe.nfc ? parts.normalizer.IsNfc() : parts.normalizer.empty();
+  };
   for (const GgufRecipe& recipe : GgufRecipes()) {
     Json wanted = Json::array();
     AppendSteps(PreTokenizerSpec(recipe), &wanted);
     const bool same =
-        steps == wanted && recipe.nfc == parts.nfc && recipe.ignore_merges == parts.ignore_merges;
+        steps == wanted && same_normalizer(recipe) && recipe.ignore_merges == parts.ignore_merges;
     if (same) return &recipe;
   }
   return nullptr;
@@ -66,14 +70,11 @@ class TextExporter {
     const GgufRecipe* recipe = RecipeOf(file_, *parts_);
     if (recipe == nullptr) {
       return Unsupported(
-          "{}: its way to cut text into words has no name in GGUF (known: qwen2, llama-bpe, "
-          "smollm, gpt-2)",
+          "{}: its way to cut text into words has no name in GGUF (as qwen2, llama-bpe, smollm or "
+          "gpt-2 are)",
           path);
     }
-    if (parts_->table.end_id() > options_.vocab_size) {
-      return Corrupt("{}: the tokenizer has {} tokens, but the model only {} embeddings", path,
-                     parts_->table.end_id(), options_.vocab_size);
-    }
+    KAKEYA_RETURN_IF_ERROR(CheckEmbedded().WithContext(path));
     metadata_->SetString("tokenizer.ggml.model", "gpt2");
     metadata_->SetString("tokenizer.ggml.pre", recipe->pre);
     AddTokens();
@@ -85,6 +86,16 @@ class TextExporter {
   }
 
  private:
+  bool IsEmbedded(int64_t id) const { return id < options_.vocab_size; }
+
+  // Added tokens beyond the embedding can't be used, and other engines load no file that has some:
+  // they are left out. Those around every text can't be.
+  Status CheckEmbedded() const {
+    KAKEYA_RETURN_IF_ERROR(CheckVocabularyFits(*parts_, options_.vocab_size));
+    KAKEYA_RETURN_IF_ERROR(CheckIdsFit(*parts_, parts_->prefix_ids, options_.vocab_size));
+    return CheckIdsFit(*parts_, parts_->suffix_ids, options_.vocab_size);
+  }
+
   // Spellings and types by id. The file has been parsed: ids are in range and differ.
   void AddTokens() {
     const auto count = static_cast<size_t>(options_.vocab_size);
@@ -92,11 +103,19 @@ class TextExporter {
     std::vector<int32_t> types(count, kGgufUnused);
     for (size_t i = 0; i < count; ++i) tokens_[i] = fmt::format("[PAD{}]", i);
     for (const auto& [spelling, id] : file_.at("model").at("vocab").items()) {
+      if (!IsEmbedded(id.get<int64_t>())) continue;
       tokens_[id.get<size_t>()] = spelling;
       types[id.get<size_t>()] = kGgufNormal;
     }
     int64_t special_rules = 0;
     for (const AddedToken& token : parts_->added) {
+      if (!IsEmbedded(token.id)) {
+        notes_.push_back(fmt::format(
+            "added token {} has id {}, but there are only {} embeddings: it is left out, and text "
+            "that names it stays text",
+            Quoted(token.content), token.id, count));
+        continue;
+      }
       const auto id = static_cast<size_t>(token.id);
       tokens_[id] = token.content;
       types[id] = token.special ? kGgufControl : kGgufUserDefined;
@@ -115,13 +134,23 @@ class TextExporter {
   void AddMerges() {
     std::vector<std::string> merges;
     for (const Json& merge : file_.at("model").at("merges")) {
+      std::string line;
       if (!merge.is_string()) {
-        merges.push_back(merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>());
+        line = merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>();
       } else if (!merge.get_ref<const std::string&>().starts_with("#version")) {
-        merges.push_back(merge.get<std::string>());
+        line = merge.get<std::string>();
       }
+      if (!line.empty() && IsMergeEmbedded(line)) merges.push_back(std::move(line));
     }
     metadata_->SetStrings("tokenizer.ggml.merges", merges);
+  }
+
+  // Whether a merge needs none of the tokens that are left out.
+  bool IsMergeEmbedded(const std::string& line) const {
+    if (parts_->table.end_id() <= options_.vocab_size) return true;
+    const Result<BpeMerge> merge = ParseMergeLine(line, parts_->table);
+    return merge.ok() && IsEmbedded(merge->left) && IsEmbedded(merge->right) &&
+           IsEmbedded(merge->result);
   }
 
   std::optional<int32_t> IdOf(const std::string& token) const {

@@ -108,6 +108,28 @@ TEST_F(GgufTextTest, WhatGgufCannotSayIsNotedOrRefused) {
   EXPECT_PRED2(testing::Contains, ErrorOf(), "tokenizer.json: its way to cut text into words");
 }
 
+TEST_F(GgufTextTest, AddedTokensBeyondTheEmbeddingAreLeftOutAndNoted) {
+  AddToken(&file_, 300, "<pad>", /*special=*/true);
+  config_["pad_token"] = "<pad>";
+  const auto notes = Export({.vocab_size = 300});
+  ASSERT_TRUE(notes.ok()) << notes.status().message();
+  ASSERT_EQ(notes->size(), 1u);
+  EXPECT_PRED2(testing::Contains, (*notes)[0], "added token '<pad>' has id 300");
+  auto read = LoadTokenizer(Written({.vocab_size = 300}));
+  ASSERT_TRUE(read.ok()) << read.status().message();
+  EXPECT_TRUE(read->LimitIds(300).ok());
+  EXPECT_EQ(Cut(*read, "helo<call>"), "he|lo|<call>");
+  EXPECT_FALSE(read->IdOf("<pad>").has_value());
+}
+
+TEST_F(GgufTextTest, ATokenAroundEveryTextCannotBeLeftOut) {
+  AddToken(&file_, 300, "<s>", /*special=*/true);
+  file_["post_processor"] = Json::parse(R"({"type": "TemplateProcessing",
+      "single": [{"SpecialToken": {"id": "B"}}, {"Sequence": {"id": "A"}}],
+      "special_tokens": {"B": {"ids": [300]}}})");
+  EXPECT_PRED2(testing::Contains, ErrorOf(), "the text needs token '<s>', but that has id 300");
+}
+
 TEST_F(GgufTextTest, BadFoldersAreRefused) {
   EXPECT_PRED2(testing::Contains, ErrorOf({.vocab_size = 200}), "260 tokens");
   file_.erase("model");

@@ -332,6 +332,31 @@ def special_tokens(scratch):
     assert ids == tokenizer.encode("a<|im_end|>b").ids and special in ids
     prompt = succeeds("generate", "-m", TEXT, "-p", "a<|im_end|>b", "-n", 0, "--json").json()["prompt_tokens"]
     assert prompt > len(ids)
+    special_prompt = succeeds("generate", "-m", TEXT, "-p", "a<|im_end|>b", "-n", 4, "--json", "--special").json()
+    assert special_prompt["prompt_tokens"] == len(ids)
+    assert special_prompt["tokens"] == generated(TEXT, ids, 4, scratch=scratch)["tokens"]
+    assert "--special" in succeeds("generate", "--help").stdout.decode()
+    (scratch / "ids.json").write_text(json.dumps(ids))
+    refused(kakeya("generate", "-m", TEXT, "--ids", scratch / "ids.json", "--special", "-n", 1), "--special")
+
+
+@case("an added token beyond the embedding is an error only where it is needed")
+def token_beyond_the_embedding(scratch):
+    def add(file):
+        file["added_tokens"].append({**file["added_tokens"][-1], "id": 304, "content": "<|more|>", "special": True})
+    folder = copy_model("qwen3-tied-text", scratch)
+    edit_json(folder / "tokenizer.json", add)
+    for model in (folder, scratch / "m.gguf"):
+        if model != folder:
+            succeeds("quantize", folder, model, "Q8_0")
+        result = succeeds("generate", "-m", model, "-p", "a<|more|>b", "-n", 4, "--json").json()
+        assert len(result["tokens"]) == 4
+        assert "tokenizer_error" not in succeeds("inspect", "-m", model, "--json").json()["text"]
+    refused(kakeya("generate", "-m", folder, "-p", "a<|more|>b", "-n", 4, "--special"), "'<|more|>'", "304")
+    edit_json(folder / "tokenizer_config.json",
+              lambda c: c.update(chat_template="<|more|>{{ messages[0]['content'] }}"))
+    chat = kakeya("chat", "-m", folder, "-n", 1, stdin=b"hello\n")
+    assert chat.code == 2 and b"'<|more|>'" in chat.stderr and b"304" in chat.stderr, str(chat)
 
 
 # --- inspect ---

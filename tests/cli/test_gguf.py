@@ -275,6 +275,16 @@ def pre_tokenizers(scratch, pre):
             tokenized(folder, mean_strings(), scratch, *flags), flags
 
 
+@case("a file without tokenizer.ggml.pre cuts by default rules, with a warning")
+def missing_pre(scratch):
+    gguf = add_tokenizer(fixture_gguf("qwen3-tied-text"), TEXT, "default", 304)
+    named = succeeds("tokenize", "-m", gguf.write(scratch / "m.gguf"), "-p", "it's 12345 <= $3", "--json")
+    assert b"tokenizer.ggml.pre" not in named.stderr, str(named)
+    del gguf.pairs["tokenizer.ggml.pre"]
+    missing = succeeds("tokenize", "-m", gguf.write(scratch / "m.gguf"), "-p", "it's 12345 <= $3", "--json")
+    assert b"tokenizer.ggml.pre" in missing.stderr and missing.json() == named.json(), str(missing)
+
+
 @case("add_bos_token decides, whatever the pre-tokenizer's habit")
 def bos_flag(scratch):
     for pre, flag, wanted in (("llama-bpe", None, True), ("llama-bpe", False, False), ("qwen2", None, False),
@@ -379,9 +389,8 @@ OTHER = {"no tokenizer": ({}, "no tokenizer"),
          "no_vocab": ({"tokenizer.ggml.model": ("str", "no_vocab")}, "no tokenizer"),
          "SentencePiece": ({"tokenizer.ggml.model": ("str", "llama")}, "SentencePiece"),
          "WordPiece": ({"tokenizer.ggml.model": ("str", "bert")}, "'bert'"),
-         "another pre-tokenizer": ({"tokenizer.ggml.model": ("str", "gpt2"), "tokenizer.ggml.pre": ("str", "tekken")},
-                                   "'tekken'"),
-         "no pre-tokenizer": ({"tokenizer.ggml.model": ("str", "gpt2")}, "tokenizer.ggml.pre")}
+         "another pre-tokenizer": ({"tokenizer.ggml.model": ("str", "gpt2"), "tokenizer.ggml.pre": ("str", "gemma4")},
+                                   "'gemma4'")}
 
 
 @cases({f"{name}: ids work, text says why not": row for name, row in OTHER.items()})

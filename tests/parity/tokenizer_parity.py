@@ -2,6 +2,7 @@
 
 Trains three byte-level BPE tokenizers on the spot, in the styles of Qwen3, Llama 3 and GPT-2, and
 wants the same ids and the same decoded text for every string of a list that is mean on purpose.
+Then every kind of pre-tokenizer and normalizer by itself, and regexes that PCRE2 reads otherwise.
 
     python tests/parity/tokenizer_parity.py --kakeya build/bin/kakeya
 
@@ -159,6 +160,76 @@ def build(style, lines):
     return tokenizer
 
 
+def split(pattern, behavior="isolated", invert=False):
+    return pre_tokenizers.Split(Regex(pattern), behavior=behavior, invert=invert)
+
+
+BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+BEHAVIORS = ("isolated", "removed", "merged_with_previous", "merged_with_next", "contiguous")
+PRE_TOKENIZERS = {
+    **{f"Punctuation {b}": [pre_tokenizers.Punctuation(b)] for b in BEHAVIORS},
+    "Whitespace": [pre_tokenizers.Whitespace()],
+    "WhitespaceSplit": [pre_tokenizers.WhitespaceSplit()],
+    "UnicodeScripts": [pre_tokenizers.UnicodeScripts()],
+    "UnicodeScripts and Whitespace": [pre_tokenizers.UnicodeScripts(), pre_tokenizers.Whitespace()],
+    "BertPreTokenizer": [pre_tokenizers.BertPreTokenizer()],
+    "CharDelimiterSplit": [pre_tokenizers.CharDelimiterSplit("e")],
+    "FixedLength": [pre_tokenizers.FixedLength(3)],
+    **{f"Split {p} {b}": [split(p, b)] for b in ("isolated", "merged_with_next") for p in (
+        r"\w+", r"\W+", r"[\w']+", r"[\W_]+", r"[^\w\s]", r"[^\W\d]+", r"\b\w", r"\B.", r"\b",
+        r"\d{1,3}(?=(?:\d{3})*\b)", r"[a-z[0-9_]]+", r"[^a-z[0-9_]]+", r"[\p{L}&&[^aeiou]]+",
+        r"[^\p{L}&&[^aeiou]]+", r"[\p{L}\p{M}&&[^\p{Han}]]+", r"\p{Han}+", r"\P{Latin}+", r"[\p{Greek}\p{Cyrillic}]+",
+        r" ?[^(\s|[.,!?\u2026\u3002])]+".replace(r"\u2026", "\u2026").replace(r"\u3002", "\u3002"))},
+    "Split inverted": [split(r"\w+|[^\w\s]+", "removed", True)],
+    "steps behind ByteLevel": [pre_tokenizers.Punctuation("contiguous"), BYTES, pre_tokenizers.Digits(False),
+                               split("[0-9][0-9][0-9]")],
+}
+NORMALIZERS = {
+    "NFC": [normalizers.NFC()], "NFD": [normalizers.NFD()], "NFKC": [normalizers.NFKC()],
+    "NFKD": [normalizers.NFKD()], "Lowercase": [normalizers.Lowercase()],
+    "Strip": [normalizers.Strip()], "Strip left": [normalizers.Strip(left=True, right=False)],
+    "Strip right": [normalizers.Strip(left=False, right=True)],
+    "StripAccents": [normalizers.StripAccents()], "Prepend": [normalizers.Prepend("\u2581_")],
+    "Replace a string": [normalizers.Replace(" ", "\u2581")],
+    "Replace with nothing": [normalizers.Replace("e", "")],
+    "Replace a regex": [normalizers.Replace(Regex(r"\s+|\p{M}|\b'"), " ")],
+    "Replace empty matches": [normalizers.Replace(Regex("x*"), "-")],
+    "NFD, StripAccents, Lowercase": [normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()],
+    "Prepend, Replace, NFKC, Strip": [normalizers.Prepend(" "), normalizers.Replace("  ", "\u00a0"),
+                                      normalizers.NFKC(), normalizers.Strip()],
+    "a Sequence in a Sequence": [normalizers.Sequence([normalizers.NFKD(), normalizers.Lowercase()]),
+                                 normalizers.Replace("\u0301", "")],
+}
+
+
+def with_parts(base, steps, normalizer):
+    """The tokenizer with other steps before ByteLevel, or another normalizer."""
+    tokenizer = Tokenizer.from_str(base)
+    if steps is not None:
+        whole = steps if any(isinstance(s, pre_tokenizers.ByteLevel) for s in steps) else [*steps, BYTES]
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(whole)
+    if normalizer is not None:
+        tokenizer.normalizer = normalizers.Sequence(normalizer)
+    return Tokenizer.from_str(tokenizer.to_str())  # added tokens are normalized as they are added
+
+
+def known_everywhere(text):
+    """Whether all of its characters are older than the tables of 2015 that `tokenizers` has for punctuation and
+    normal forms: those of Unicode 3.2 are, and what neither has a decomposition nor is punctuation or a mark."""
+    def known(c):
+        young = unicodedata.ucd_3_2_0.category(c) == "Cn"
+        changes = unicodedata.normalize("NFKD", c) != c or c.lower() != c
+        return not young or not (changes or unicodedata.category(c)[0] in "PM")
+    return all(known(c) for c in text)
+
+
+def of_known_scripts(texts):
+    """Strings whose characters have a script in the table of `tokenizers`, which is older, too."""
+    scripts = pre_tokenizers.UnicodeScripts()
+    none = {c for c in set("".join(texts)) if c != " " and not scripts.pre_tokenize_str(c)}
+    return [t for t in texts if not none.intersection(t)]
+
+
 def random_strings(rng, count):
     """Random characters: from everywhere, and from the blocks where something happens."""
     blocks = [(0x20, 0x7e), (0x9, 0xd), (0xa0, 0x17f), (0x300, 0x36f), (0x370, 0x5ff), (0x900, 0xdff),
@@ -252,6 +323,16 @@ def compare_texts(what, ids, want, got):
             sys.exit(1)
 
 
+def compare_part(name, tokenizer, binary, texts):
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save(str(pathlib.Path(folder) / "tokenizer.json"))
+        engine = Engine(binary, folder)
+        for special in (False, True):
+            tokenizer.encode_special_tokens = not special
+            want = [tokenizer.encode(t).ids for t in texts]
+            compare_ids(tokenizer, name, texts, want, engine.encode(texts, *(["--special"] if special else [])))
+
+
 def compare(style, tokenizer, engine, texts):
     for special in (False, True):
         for bos in (True, False):
@@ -284,6 +365,19 @@ def main():
     args = parser.parse_args()
     lines = training_text(random.Random(SEED))
     texts = strings()
+    base = build("gpt2", lines).to_str()
+    older = [t for t in texts + random_strings(random.Random(SEED + 2), 250) if known_everywhere(t)]
+    parts = 0
+    for name, steps in PRE_TOKENIZERS.items():
+        some = of_known_scripts(older) if "Scripts" in name else older
+        assert len(some) >= 300, f"only {len(some)} strings for {name}"
+        compare_part(name, with_parts(base, steps, None), args.kakeya, some)
+        parts += len(some)
+    for name, steps in NORMALIZERS.items():
+        assert len(older) >= 300, f"only {len(older)} strings for {name}"
+        compare_part(name, with_parts(base, None, steps), args.kakeya, older)
+        parts += len(older)
+    print(f"{len(PRE_TOKENIZERS)} pre-tokenizers and {len(NORMALIZERS)} normalizers: {parts} strings equal", flush=True)
     styles = ("qwen3", "llama3", "gpt2", "qwen3-partial", "gpt2-unk")
     for style in styles:
         with tempfile.TemporaryDirectory() as folder:
@@ -295,7 +389,7 @@ def main():
             compare(style, tokenizer, Engine(args.kakeya, folder), texts)
             print(f"{style}: {len(texts)} strings equal", flush=True)
     print(f"tokenizer parity: {len(texts)} strings, {len(styles)} tokenizers, all equal")
-    print(f"{len(texts) * len(styles)} passed, 0 failed")
+    print(f"{len(texts) * len(styles) + parts} passed, 0 failed")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ size_t TrustMap::NextBeginAfter(size_t offset) const {
   return it == ranges_.end() ? std::numeric_limits<size_t>::max() : it->first;
 }
 
-TrustMap TrustMap::Within(size_t begin, size_t end, const std::vector<NfcEdit>& edits) const {
+TrustMap TrustMap::Within(size_t begin, size_t end, const std::vector<TextEdit>& edits) const {
   TrustMap result;
   auto edit = edits.begin();
   size_t shift_old = 0;  // end of the last edit passed, in both texts

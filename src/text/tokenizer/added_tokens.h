@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "text/tokenizer/unicode_nfc.h"
+#include "text/tokenizer/normal_form.h"
 
 namespace kakeya {
 
@@ -37,7 +37,7 @@ class TrustMap {
   size_t NextBeginAfter(size_t offset) const;
   // The part that lies in [begin, end), counted from begin, as the edits move it: what an edit
   // touched is trusted only when all of it was.
-  TrustMap Within(size_t begin, size_t end, const std::vector<NfcEdit>& edits) const;
+  TrustMap Within(size_t begin, size_t end, const std::vector<TextEdit>& edits) const;
 
  private:
   std::vector<std::pair<size_t, size_t>> ranges_;

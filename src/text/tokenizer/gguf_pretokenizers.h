@@ -12,15 +12,19 @@ namespace kakeya {
 
 struct GgufRecipe {
   std::string_view pre;
-  const char* words;   // the regex; null: GPT-2's, which ByteLevel has built in
-  bool digits;         // every digit is a word
-  bool nfc;            // the model's own tokenizer normalises
-  bool ignore_merges;  // a word that is a token is taken whole
-  bool add_bos;        // where tokenizer.ggml.add_bos_token says nothing
+  // Regexes, one after another: each makes words of what it matches and of what lies between.
+  std::span<const std::string_view> splits;
+  bool gpt2 = false;           // then GPT-2's regex, which ByteLevel has built in
+  bool nfc = false;            // the model's own tokenizer normalises
+  bool ignore_merges = false;  // a word that is a token is taken whole
+  bool add_bos = false;        // where tokenizer.ggml.add_bos_token says nothing
 };
 
 // Of several with one meaning, the first is the name to write.
 std::span<const GgufRecipe> GgufRecipes();
+
+// The recipe of that name; null for none.
+const GgufRecipe* FindGgufRecipe(std::string_view pre);
 
 // The pre_tokenizer of tokenizer.json that does what the recipe says.
 Json PreTokenizerSpec(const GgufRecipe& recipe);

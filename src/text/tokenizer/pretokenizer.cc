@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "format/quote.h"
+#include "text/tokenizer/unicode_scripts.h"
+#include "text/tokenizer/vocab.h"
 
 namespace kakeya {
 namespace {
@@ -13,7 +15,16 @@ namespace {
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
+// What isn't a word character or white space to Rust's regexes, which Whitespace is written in.
+constexpr std::string_view kWhitespaceWords =
+    R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200c}\x{200d}]+)"
+    R"(|[^\s\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200c}\x{200d}]+)";
+
+constexpr std::string_view kPunctuation = R"([!-/:-@\[-`{-~\p{P}])";
+constexpr std::string_view kBertWords = R"([!-/:-@\[-`{-~\p{P}]|[^\s!-/:-@\[-`{-~\p{P}]+)";
+
 constexpr size_t kMaxSteps = 32;
+constexpr int64_t kMaxFixedLength = 65535;  // PCRE2's longest repeat
 
 Result<SplitBehavior> ParseBehavior(const std::string& name) {
   constexpr std::array<std::pair<std::string_view, SplitBehavior>, 5> kNames = {{
@@ -95,12 +106,23 @@ void ApplySplitBehavior(const std::vector<SplitPart>& parts, SplitBehavior behav
   words->erase(std::remove(begin, words->end(), std::string_view()), words->end());
 }
 
+Result<PretokenizerRegex> ParsePattern(const Json& spec) {
+  KAKEYA_ASSIGN_OR_RETURN(const Json* pattern, FindObject(spec, "pattern"));
+  if (pattern == nullptr) return Corrupt("key 'pattern' is missing");
+  KAKEYA_ASSIGN_OR_RETURN(const auto regex, FindString(*pattern, "Regex"));
+  KAKEYA_ASSIGN_OR_RETURN(const auto literal, FindString(*pattern, "String"));
+  if (regex.has_value() == literal.has_value()) {
+    return Corrupt("key 'pattern' must hold either 'Regex' or 'String'");
+  }
+  return regex.has_value() ? PretokenizerRegex::Compile(*regex)
+                           : PretokenizerRegex::CompileLiteral(*literal);
+}
+
 Result<PreTokenizer> PreTokenizer::Parse(const Json& spec) {
   PreTokenizer result;
   if (!spec.is_null()) KAKEYA_RETURN_IF_ERROR(result.ParseInto(spec, "pre_tokenizer"));
-  if (result.steps_.empty() || !result.steps_.back().to_bytes) {
-    return Unsupported(
-        "pre_tokenizer doesn't end with ByteLevel: only byte-level BPE is supported");
+  if (!result.has_bytes_) {
+    return Unsupported("pre_tokenizer has no ByteLevel: only byte-level BPE is supported");
   }
   return result;
 }
@@ -109,12 +131,13 @@ Status PreTokenizer::ParseInto(const Json& spec, const std::string& where) {
   Result<std::string> type = GetString(spec, "type");
   if (!type.ok()) return type.status().WithContext(where);
   if (*type != "Sequence") {
-    if (!steps_.empty() && steps_.back().to_bytes) {
-      return Unsupported("{}: {} behind ByteLevel is not supported", where, Quoted(*type));
+    if (has_bytes_ && *type == "ByteLevel") {
+      return Unsupported("{}: a second ByteLevel is not supported", where);
     }
     if (steps_.size() == kMaxSteps) return Unsupported("{}: more than {} steps", where, kMaxSteps);
     Result<Step> step = ParseStep(spec, *type);
     if (!step.ok()) return step.status().WithContext(where);
+    has_bytes_ |= step->to_bytes;
     steps_.push_back(*std::move(step));
     return OkStatus();
   }
@@ -131,7 +154,23 @@ Result<PreTokenizer::Step> PreTokenizer::ParseStep(const Json& spec, const std::
   if (type == "ByteLevel") return ParseByteLevel(spec);
   if (type == "Split") return ParseSplit(spec);
   if (type == "Digits") return ParseDigits(spec);
+  if (type == "Punctuation") return ParsePunctuation(spec);
+  if (type == "CharDelimiterSplit") return ParseDelimiter(spec);
+  if (type == "FixedLength") return ParseFixedLength(spec);
+  if (type == "WhitespaceSplit") return Words(R"(\S+)");
+  if (type == "Whitespace") return Words(kWhitespaceWords);
+  if (type == "BertPreTokenizer") return Words(kBertWords);
+  if (type == "UnicodeScripts") return Words(UnicodeScriptsPattern());
   return Unsupported("type {} is not supported", Quoted(type));
+}
+
+// Keeps what the pattern matches.
+Result<PreTokenizer::Step> PreTokenizer::Words(std::string_view pattern) {
+  Step step;
+  step.behavior = SplitBehavior::kRemoved;
+  step.invert = true;
+  KAKEYA_ASSIGN_OR_RETURN(step.regex, PretokenizerRegex::Compile(pattern));
+  return step;
 }
 
 Result<PreTokenizer::Step> PreTokenizer::ParseByteLevel(const Json& spec) {
@@ -149,18 +188,7 @@ Result<PreTokenizer::Step> PreTokenizer::ParseByteLevel(const Json& spec) {
 
 Result<PreTokenizer::Step> PreTokenizer::ParseSplit(const Json& spec) {
   Step step;
-  KAKEYA_ASSIGN_OR_RETURN(const Json* pattern, FindObject(spec, "pattern"));
-  if (pattern == nullptr) return Corrupt("key 'pattern' is missing");
-  KAKEYA_ASSIGN_OR_RETURN(const auto regex, FindString(*pattern, "Regex"));
-  KAKEYA_ASSIGN_OR_RETURN(const auto literal, FindString(*pattern, "String"));
-  if (regex.has_value() == literal.has_value()) {
-    return Corrupt("key 'pattern' must hold either 'Regex' or 'String'");
-  }
-  if (regex.has_value()) {
-    KAKEYA_ASSIGN_OR_RETURN(step.regex, PretokenizerRegex::Compile(*regex));
-  } else {
-    KAKEYA_ASSIGN_OR_RETURN(step.regex, PretokenizerRegex::CompileLiteral(*literal));
-  }
+  KAKEYA_ASSIGN_OR_RETURN(step.regex, ParsePattern(spec));
   KAKEYA_ASSIGN_OR_RETURN(const std::string behavior, GetString(spec, "behavior"));
   KAKEYA_ASSIGN_OR_RETURN(step.behavior, ParseBehavior(behavior));
   KAKEYA_ASSIGN_OR_RETURN(const auto invert, FindBool(spec, "invert"));
@@ -175,6 +203,28 @@ Result<PreTokenizer::Step> PreTokenizer::ParseDigits(const Json& spec) {
   step.behavior = *individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous;
   KAKEYA_ASSIGN_OR_RETURN(step.regex, PretokenizerRegex::Compile(R"(\p{N})"));
   return step;
+}
+
+Result<PreTokenizer::Step> PreTokenizer::ParsePunctuation(const Json& spec) {
+  Step step;
+  KAKEYA_ASSIGN_OR_RETURN(const auto behavior, FindString(spec, "behavior"));
+  KAKEYA_ASSIGN_OR_RETURN(step.behavior, ParseBehavior(behavior.value_or("Isolated")));
+  KAKEYA_ASSIGN_OR_RETURN(step.regex, PretokenizerRegex::Compile(kPunctuation));
+  return step;
+}
+
+Result<PreTokenizer::Step> PreTokenizer::ParseDelimiter(const Json& spec) {
+  Step step;
+  KAKEYA_ASSIGN_OR_RETURN(const std::string delimiter, GetString(spec, "delimiter"));
+  if (delimiter.empty()) return Corrupt("key 'delimiter' is empty");
+  step.behavior = SplitBehavior::kRemoved;
+  KAKEYA_ASSIGN_OR_RETURN(step.regex, PretokenizerRegex::CompileLiteral(delimiter));
+  return step;
+}
+
+Result<PreTokenizer::Step> PreTokenizer::ParseFixedLength(const Json& spec) {
+  KAKEYA_ASSIGN_OR_RETURN(const int64_t length, GetInt(spec, "length", 1, kMaxFixedLength));
+  return Words(fmt::format(R"([\s\S]{{1,{}}})", length));
 }
 
 Status PreTokenizer::Run(const Step& step, std::string_view text, RegexScratch* scratch,
@@ -199,14 +249,23 @@ Status PreTokenizer::Split(std::string_view text, RegexScratch* scratch,
   if (!text.empty()) words->push_back(text);
   std::vector<std::string_view> before;
   std::vector<SplitPart> parts;
-  for (const Step& step : steps_) {
-    if (!step.regex.has_value() && !step.add_prefix_space) continue;
-    before.swap(*words);
-    words->clear();
-    for (const std::string_view word : before) {
-      KAKEYA_RETURN_IF_ERROR(Run(step, word, scratch, owned, &parts, words));
+  bool spelled = false;  // the words are in the characters of bytes
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
+    if (step.regex.has_value() || step.add_prefix_space) {
+      before.swap(*words);
+      words->clear();
+      for (const std::string_view word : before) {
+        KAKEYA_RETURN_IF_ERROR(Run(step, word, scratch, owned, &parts, words));
+      }
+    }
+    if (step.to_bytes && i + 1 < steps_.size()) {
+      for (std::string_view& word : *words) word = owned->emplace_back(EncodeByteLevel(word));
+      spelled = true;
     }
   }
+  if (!spelled) return OkStatus();
+  for (std::string_view& word : *words) word = owned->emplace_back(*DecodeByteLevel(word));
   return OkStatus();
 }
 

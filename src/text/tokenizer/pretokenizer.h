@@ -1,5 +1,7 @@
-// Cuts text into the words that BPE works on. tokenizer.json's "pre_tokenizer":
-// ByteLevel (which must come last: after it the text is bytes), Split, Digits, Sequence.
+// Cuts text into the words that BPE works on. tokenizer.json's "pre_tokenizer": ByteLevel, Split,
+// Digits, Punctuation, Whitespace, WhitespaceSplit, UnicodeScripts, CharDelimiterSplit,
+// BertPreTokenizer, FixedLength, Sequence. There must be one ByteLevel; steps behind it see the
+// characters that it writes for bytes.
 #ifndef KAKEYA_TEXT_TOKENIZER_PRETOKENIZER_H_
 #define KAKEYA_TEXT_TOKENIZER_PRETOKENIZER_H_
 
@@ -29,6 +31,9 @@ struct SplitPart {
 void ApplySplitBehavior(const std::vector<SplitPart>& parts, SplitBehavior behavior,
                         std::vector<std::string_view>* words);
 
+// What "pattern" says of Split and Replace: {"Regex": ...} or {"String": ...}.
+Result<PretokenizerRegex> ParsePattern(const Json& spec);
+
 // Thread safety: immutable.
 class PreTokenizer {
  public:
@@ -36,7 +41,8 @@ class PreTokenizer {
   static Result<PreTokenizer> Parse(const Json& spec);
 
   // Replaces `words` by the words of `text`, in order. They point into `text` or into `owned`
-  // (text with a space put in front). REQUIRES: text is valid UTF-8.
+  // (text with a space put in front, or with steps behind ByteLevel). REQUIRES: text is valid
+  // UTF-8.
   Status Split(std::string_view text, RegexScratch* scratch, std::deque<std::string>* owned,
                std::vector<std::string_view>* words) const;
 
@@ -51,14 +57,19 @@ class PreTokenizer {
 
   Status ParseInto(const Json& spec, const std::string& where);
   static Result<Step> ParseStep(const Json& spec, const std::string& type);
+  static Result<Step> Words(std::string_view pattern);
   static Result<Step> ParseByteLevel(const Json& spec);
   static Result<Step> ParseSplit(const Json& spec);
   static Result<Step> ParseDigits(const Json& spec);
+  static Result<Step> ParsePunctuation(const Json& spec);
+  static Result<Step> ParseDelimiter(const Json& spec);
+  static Result<Step> ParseFixedLength(const Json& spec);
   static Status Run(const Step& step, std::string_view text, RegexScratch* scratch,
                     std::deque<std::string>* owned, std::vector<SplitPart>* parts,
                     std::vector<std::string_view>* words);
 
   std::vector<Step> steps_;
+  bool has_bytes_ = false;  // one of the steps is ByteLevel
 };
 
 }  // namespace kakeya

@@ -1,7 +1,12 @@
 #include "text/tokenizer/pretokenizer_pattern.h"
 
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
 #include <algorithm>
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "format/quote.h"
 
@@ -12,6 +17,27 @@ bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsHexDigit(char c) { return IsDigit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 bool IsAsciiLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
+// What \w holds in a class of Oniguruma's. By itself, and in \b, it holds the digits and fractions
+// of Latin-1 besides, which are read from another table there.
+constexpr std::string_view kWordItems = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+constexpr std::string_view kWord =
+    R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be}])";
+constexpr std::string_view kNotWord =
+    R"([^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be}])";
+
+constexpr int kMaxClassDepth = 8;
+
+// By the name alone PCRE2 means the script's extensions, too: U+3001 would be \p{Han}.
+bool IsScript(std::string_view name) {
+  const std::string pattern = "\\p{sc:" + std::string(name) + "}";
+  int error = 0;
+  size_t offset = 0;
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                                   PCRE2_UTF, &error, &offset, nullptr);
+  pcre2_code_free(code);
+  return code != nullptr;
+}
+
 class Translator {
  public:
   explicit Translator(std::string_view in) : in_(in) {}
@@ -21,10 +47,7 @@ class Translator {
       return Unsupported("regex of {} bytes is longer than the limit of {}", in_.size(),
                          kMaxPatternBytes);
     }
-    while (at_ < in_.size()) {
-      KAKEYA_RETURN_IF_ERROR(in_class_ ? ClassItem() : Item());
-    }
-    if (in_class_) return Refuse("a class without its ']'");
+    while (at_ < in_.size()) KAKEYA_RETURN_IF_ERROR(Item());
     return std::move(out_);
   }
 
@@ -42,11 +65,11 @@ class Translator {
     switch (in_[at_]) {
       case '\\':
         return Escape();
-      case '[':
-        in_class_ = true;
-        Copy(Follows("[^") ? 2 : 1);
-        if (Follows("]")) Copy(1);  // first in its class, it is a character
+      case '[': {
+        KAKEYA_ASSIGN_OR_RETURN(const Class parsed, ParseClass(/*depth=*/1));
+        out_ += parsed.Expression();
         return OkStatus();
+      }
       case '(':
         return Group();
       case ')':
@@ -76,12 +99,105 @@ class Translator {
     return Follows("*") || Follows("+") || Follows("?") || BracesEnd() > 0;
   }
 
-  Status ClassItem() {
-    if (Follows("[")) return Refuse("'[' inside a class");
-    if (Follows("&&")) return Refuse("'&&' inside a class");
-    if (Follows("\\")) return Escape();
-    in_class_ = !Follows("]");
-    Copy(1);
+  // One character out of a set. PCRE2's classes hold no classes: what doesn't fit into one is an
+  // alternative beside it.
+  struct Union {
+    std::string items;                // between [ and ]
+    std::vector<std::string> others;  // expressions that match one character each
+
+    std::string Expression(bool negated) const {
+      std::string plain = items.empty() ? "" : (negated ? "[^" : "[") + items + "]";
+      if (others.empty()) return plain;
+      std::string any = items.empty() ? "" : "[" + items + "]|";
+      for (size_t i = 0; i < others.size(); ++i) any.append(i > 0 ? "|" : "").append(others[i]);
+      return negated ? "(?:(?!" + any + ")\\p{Any})" : "(?:" + any + ")";
+    }
+  };
+  struct Class {
+    bool negated = false;
+    std::vector<Union> operands = {};  // the characters that are in each of them
+
+    bool IsPlain() const { return !negated && operands.size() == 1; }
+    std::string Expression() const {
+      if (operands.size() == 1) return operands[0].Expression(negated);
+      std::string all;
+      for (size_t i = 1; i < operands.size(); ++i) {
+        all += "(?=" + operands[i].Expression(false) + ")";
+      }
+      all += operands[0].Expression(false);
+      return negated ? "(?:(?!" + all + ")\\p{Any})" : "(?:" + all + ")";
+    }
+  };
+
+  // REQUIRES: a '[' follows.
+  Result<Class> ParseClass(int depth) {
+    if (depth > kMaxClassDepth) return Refuse("a class nested so deep");
+    Class parsed{.negated = Follows("[^")};
+    at_ += parsed.negated ? 2 : 1;
+    parsed.operands.emplace_back();
+    if (Follows("]")) {  // first in its class, it is a character
+      if (depth > 1) return Refuse("']' first in a nested class");
+      parsed.operands[0].items = "\\]";
+      ++at_;
+    }
+    while (at_ < in_.size() && !Follows("]")) {
+      if (Follows("&&")) {
+        at_ += 2;
+        if (Follows("^") || Follows("-")) return Refuse("this behind '&&'");
+        parsed.operands.emplace_back();
+      } else {
+        KAKEYA_RETURN_IF_ERROR(ClassItem(depth, &parsed.operands.back()));
+      }
+    }
+    if (at_ >= in_.size()) return Refuse("a class without its ']'");
+    ++at_;
+    for (const Union& operand : parsed.operands) {
+      if (operand.items.empty() && operand.others.empty()) return Refuse("an empty class");
+    }
+    return parsed;
+  }
+
+  Status ClassItem(int depth, Union* into) {
+    if (Follows("[")) return NestedClass(depth, into);
+    if (Follows("\\W")) {
+      into->others.push_back("[^" + std::string(kWordItems) + "]");
+      at_ += 2;
+      return OkStatus();
+    }
+    if (Follows("^") && into->items.empty()) {  // a character, as it isn't first in the pattern
+      into->items = "\\^";
+      ++at_;
+      return OkStatus();
+    }
+    std::string outside = std::exchange(out_, {});
+    in_class_ = true;
+    Status status;
+    if (Follows("\\")) {
+      status = Escape();
+    } else {
+      Copy(1);
+    }
+    in_class_ = false;
+    into->items += std::exchange(out_, std::move(outside));
+    return status;
+  }
+
+  Status NestedClass(int depth, Union* into) {
+    if (Follows("[:")) return Refuse("'[:'");
+    if (into->items.ends_with('-')) return Refuse("a range that ends with a class");
+    KAKEYA_ASSIGN_OR_RETURN(const Class nested, ParseClass(depth + 1));
+    if (Follows("-")) return Refuse("a range that starts with a class");
+    if (!nested.IsPlain()) {
+      into->others.push_back(nested.Expression());
+      return OkStatus();
+    }
+    const Union& members = nested.operands[0];
+    if (members.items.starts_with('-') || members.items.ends_with('-')) {
+      into->others.push_back(nested.Expression());
+      return OkStatus();
+    }
+    into->items += members.items;
+    into->others.insert(into->others.end(), members.others.begin(), members.others.end());
     return OkStatus();
   }
 
@@ -148,6 +264,13 @@ class Translator {
         return Replace("\\P{White_Space}");
       case 'h':
         return Replace(in_class_ ? "0-9a-fA-F" : "[0-9a-fA-F]");
+      case 'w':
+        return Replace(in_class_ ? kWordItems : kWord);
+      case 'W':  // in a class it has been dealt with
+        return Replace(kNotWord);
+      case 'b':
+      case 'B':
+        return in_class_ ? Refuse("this escape") : Boundary(c == 'b');
       case 'v':
         return Replace("\\x{b}");
       case 'u':
@@ -192,6 +315,14 @@ class Translator {
     return OkStatus();
   }
 
+  // \b, \B
+  Status Boundary(bool wanted) {
+    const std::string word(kWord);
+    const std::string begins = "(?<!" + word + ")(?" + (wanted ? "=" : "!") + word + ")";
+    const std::string ends = "(?<=" + word + ")(?" + (wanted ? "!" : "=") + word + ")";
+    return Replace("(?:" + begins + "|" + ends + ")");
+  }
+
   // \uHHHH
   Status CodePoint() {
     const std::string_view digits = in_.substr(at_ + 2, 4);
@@ -227,7 +358,18 @@ class Translator {
   Status Property() {
     const size_t end = in_.find('}', at_);
     if (in_.substr(at_ + 2, 1) != "{" || end == in_.npos) return Refuse("this escape");
-    Copy(end + 1 - at_);
+    std::string_view name = in_.substr(at_ + 3, end - at_ - 3);
+    bool negated = in_[at_ + 1] == 'P';
+    if (name.starts_with('^')) {
+      name.remove_prefix(1);
+      negated = !negated;
+    }
+    if (name.size() <= 2 || !IsScript(name)) {
+      Copy(end + 1 - at_);
+      return OkStatus();
+    }
+    out_.append(negated ? "\\P{sc:" : "\\p{sc:").append(name).append("}");
+    at_ = end + 1;
     return OkStatus();
   }
 

@@ -13,8 +13,9 @@ namespace kakeya {
 inline constexpr size_t kMaxPatternBytes = 8192;
 
 // The same pattern in PCRE2's syntax (to be compiled with UTF, UCP and MULTILINE). What both
-// engines read alike is copied; \s, \h and \uHHHH are rewritten; whatever they read differently or
-// only one of them knows (\w, backreferences, verbs, nested classes, `{n}+`, ...) is Unsupported.
+// engines read alike is copied; \s, \w, \b, \h, \uHHHH, scripts, and classes in classes ([a[bc]],
+// [a-z&&[^aeiou]]) are rewritten; whatever else they read differently or only one of them knows
+// (backreferences, verbs, [:alpha:], `{n}+`, ...) is Unsupported.
 // A callout (number 1) stands behind every repeat and every group, so that the one who runs the
 // pattern can count its steps. One difference stays: under (?i) Oniguruma lets "ss" match U+00DF
 // and the like, PCRE2 doesn't.

@@ -80,12 +80,11 @@ TEST(PreTokenizerTest, EmptyMatchesCutWithoutLoopingForever) {
 TEST(PreTokenizerTest, UnknownKindsAreRefusedByName) {
   EXPECT_EQ(Message(R"({"type": "Metaspace"})"),
             "pre_tokenizer: type 'Metaspace' is not supported");
-  EXPECT_EQ(Message("null"),
-            "pre_tokenizer doesn't end with ByteLevel: only byte-level BPE is supported");
+  EXPECT_EQ(Message("null"), "pre_tokenizer has no ByteLevel: only byte-level BPE is supported");
   EXPECT_EQ(Message(R"({"type": "Sequence", "pretokenizers": [
                 {"type": "ByteLevel", "add_prefix_space": false},
-                {"type": "Digits", "individual_digits": true}]})"),
-            "pre_tokenizer[1]: 'Digits' behind ByteLevel is not supported");
+                {"type": "ByteLevel", "add_prefix_space": false}]})"),
+            "pre_tokenizer[1]: a second ByteLevel is not supported");
 }
 
 TEST(PreTokenizerTest, WrongTypesAreRefusedByKey) {
@@ -111,10 +110,65 @@ TEST(PreTokenizerTest, WhiteSpaceAndCaseFoldingAreThoseOfTheReference) {
   EXPECT_EQ(SplitWords("^a|b$", "Isolated", "aa\na\nbb\nb"), "a|a\n|a|\nb|b|\n|b");
 }
 
+TEST(PreTokenizerTest, WordsAndTheirBoundariesAreThoseOfTheReference) {
+  EXPECT_EQ(SplitWords(R"(\w+)", "Isolated", "a_1\u0301\u24b6-\u00b2\u200db"),
+            "a_1\u0301\u24b6|-|\u00b2|\u200d|b");
+  EXPECT_EQ(SplitWords(R"(\W+)", "Isolated", "a-+\u00bdb"), "a|-+|\u00bdb");
+  EXPECT_EQ(SplitWords(R"([\w']+)", "Isolated", "it's \u00b2"), "it's| \u00b2");  // not in a class
+  EXPECT_EQ(SplitWords(R"([\W_]+)", "Isolated", "ab_-c"), "ab|_-|c");
+  EXPECT_EQ(SplitWords(R"([^\W\d]+)", "Isolated", "ab1_-c"), "ab|1|_|-|c");
+  EXPECT_EQ(SplitWords(R"(\bx)", "Isolated", "xx x\u00b2x"), "x|x |x|\u00b2x");
+  EXPECT_EQ(SplitWords(R"(\Bx)", "Isolated", "xx x"), "x|x| x");
+}
+
+TEST(PreTokenizerTest, ClassesInClassesAndScriptsAreThoseOfTheReference) {
+  EXPECT_EQ(SplitWords("[a[bc]]+", "Isolated", "xabcd[]"), "x|abc|d[]");
+  EXPECT_EQ(SplitWords("[^a[bc]]+", "Isolated", "xabcd[]"), "x|abc|d[]");
+  EXPECT_EQ(SplitWords("[a-z&&[^aeiou]]+", "Isolated", "hello"), "h|e|ll|o");
+  EXPECT_EQ(SplitWords("[^a-z&&[^aeiou]]+", "Isolated", "hello"), "h|e|ll|o");
+  EXPECT_EQ(SplitWords("[x[^a]^]+", "Isolated", "aax^b"), "aa|x^b");
+  EXPECT_EQ(SplitWords(R"(\p{Han}+)", "Isolated", "\u4e2d\u3001\u6587"), "\u4e2d|\u3001|\u6587");
+  EXPECT_EQ(SplitWords(R"(\P{^Han}+)", "Isolated", "\u4e2dab"), "\u4e2d|ab");
+}
+
+std::string CutBy(const std::string& step, std::string_view text) {
+  const auto result = Parse(R"({"type": "Sequence", "pretokenizers": [)" + step +
+                            R"(, {"type": "ByteLevel", "add_prefix_space": false,
+                                  "use_regex": false}]})");
+  return result.ok() ? Words(*result, text) : result.status().message();
+}
+
+TEST(PreTokenizerTest, StepsWithoutAPatternCutAsTheReference) {
+  EXPECT_EQ(CutBy(R"({"type": "WhitespaceSplit"})", " a,,b\u3000c\n"), "a,,b|c");
+  EXPECT_EQ(CutBy(R"({"type": "Whitespace"})", " a,,b \u00b2x-$+"), "a|,,|b|\u00b2|x|-$+");
+  EXPECT_EQ(CutBy(R"({"type": "BertPreTokenizer"})", "a,,b \u00b2x-\u3002"),
+            "a|,|,|b|\u00b2x|-|\u3002");
+  EXPECT_EQ(CutBy(R"({"type": "CharDelimiterSplit", "delimiter": "x"})", "axxb c"), "a|b c");
+  EXPECT_EQ(CutBy(R"({"type": "FixedLength", "length": 2})", "a\n\u4e2db!"), "a\n|\u4e2db|!");
+  EXPECT_EQ(CutBy(R"({"type": "Punctuation"})", "a,,b-$\u2026"), "a|,|,|b|-|$|\u2026");
+  EXPECT_EQ(CutBy(R"({"type": "Punctuation", "behavior": "Contiguous"})", "a,,b-$c"),
+            "a|,,|b|-$|c");
+}
+
+TEST(PreTokenizerTest, UnicodeScriptsKeepTogetherWhatTheReferenceDoes) {
+  EXPECT_EQ(CutBy(R"({"type": "UnicodeScripts"})", "  ab 1\u0431 \u65e5\u672c\u30fc\u306e\u30ab!"),
+            "ab |1|\u0431 |\u65e5\u672c\u30fc\u306e\u30ab|!");
+}
+
+TEST(PreTokenizerTest, StepsBehindByteLevelSeeTheCharactersOfBytes) {
+  const auto result = Parse(R"({"type": "Sequence", "pretokenizers": [
+      {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
+      {"type": "Digits", "individual_digits": true}]})");
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  // The second byte of U+00B2 is written as U+00B2, which is a number.
+  EXPECT_EQ(Words(*result, "a\u00b2 12"), "a\xc2|\xb2| |1|2");
+}
+
 TEST(PreTokenizerTest, PatternsThatTheEnginesReadDifferentlyAreRefused) {
-  for (const char* pattern : {R"(\w+)", R"(\bx)", R"(\1)", R"((a)\k<1>)", "(?<n>a)", "(?m:a)",
-                              "a(?i)b", "(*FAIL)", "a{,2}", "a{2}+", "a{2}?", "[a[b]]", "[a&&b]",
-                              R"(\Q.\E)", R"(\xe9)", "[a", "(?R)", "(?C1)", "a\\"}) {
+  for (const char* pattern :
+       {R"([\b])", R"(\R)",    R"(\1)",   R"((a)\k<1>)", "(?<n>a)",     "(?m:a)",  "a(?i)b",
+        "(*FAIL)", "a{,2}",    "a{2}+",   "a{2}?",       "[[:alpha:]]", "[a-[b]]", "[[a]-b]",
+        "[a&&]",   R"(\Q.\E)", R"(\xe9)", "[a",          "(?R)",        "(?C1)",   "a\\"}) {
     const auto result = TranslatePattern(pattern);
     ASSERT_FALSE(result.ok()) << pattern << " became " << *result;
     EXPECT_EQ(result.status().code(), StatusCode::kUnsupported);

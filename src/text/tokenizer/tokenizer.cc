@@ -8,7 +8,6 @@
 #include "text/tokenizer/tokenizer_config.h"
 #include "text/tokenizer/tokenizer_gguf.h"
 #include "text/tokenizer/unicode.h"
-#include "text/tokenizer/unicode_nfc.h"
 
 namespace kakeya {
 namespace {
@@ -38,17 +37,17 @@ class Encoder {
  private:
   // `text` starts at `offset` of the text that `trusted` is about.
   Status AddNormalized(std::string_view text, size_t offset, const TrustMap& trusted) {
-    std::string normal;
-    std::vector<NfcEdit> edits;
+    NormalizedText normal;
     const size_t raw_size = text.size();
-    if (parts_.nfc && !IsCertainlyNfc(text)) {
-      normal = NormalizeNfc(text, &edits);
-      text = normal;
+    if (!parts_.normalizer.LeavesAlone(text)) {
+      KAKEYA_ASSIGN_OR_RETURN(normal, parts_.normalizer.Run(text, &regex_scratch_));
+      text = normal.text;
     }
     if (!parts_.has_normalized) return AddPlain(text);
+    TrustMap meant = trusted.Within(offset, offset + raw_size, {});
+    for (const auto& edits : normal.edits) meant = meant.Within(0, SIZE_MAX, edits);
     std::vector<TextPiece> pieces;
-    parts_.normalized_matcher.Split(text, trusted.Within(offset, offset + raw_size, edits),
-                                    &pieces);
+    parts_.normalized_matcher.Split(text, meant, &pieces);
     for (const TextPiece& piece : pieces) {
       if (piece.token != nullptr) {
         ids_.push_back(piece.token->id);
@@ -106,6 +105,12 @@ Result<Tokenizer> Tokenizer::FromGguf(const GgufFile& file) {
   return Tokenizer(std::move(parts));
 }
 
+Status Tokenizer::LimitIds(int32_t end) {
+  KAKEYA_RETURN_IF_ERROR(CheckVocabularyFits(*parts_, end));
+  id_limit_ = end;
+  return OkStatus();
+}
+
 Result<std::vector<int32_t>> Tokenizer::EncodeText(std::string_view text, const TrustMap& trusted,
                                                    const EncodeOptions& options) const {
   if (text.size() > kMaxEncodeBytes) {
@@ -122,6 +127,7 @@ Result<std::vector<int32_t>> Tokenizer::EncodeText(std::string_view text, const 
     ids.insert(ids.begin(), parts_->prefix_ids.begin(), parts_->prefix_ids.end());
     ids.insert(ids.end(), parts_->suffix_ids.begin(), parts_->suffix_ids.end());
   }
+  KAKEYA_RETURN_IF_ERROR(CheckIdsFit(*parts_, ids, id_limit_));
   return ids;
 }
 
@@ -173,5 +179,7 @@ std::optional<int32_t> Tokenizer::bos_id() const {
 }
 
 int32_t Tokenizer::vocab_size() const { return parts_->table.end_id(); }
+
+const std::vector<std::string>& Tokenizer::notes() const { return parts_->notes; }
 
 }  // namespace kakeya

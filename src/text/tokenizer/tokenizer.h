@@ -1,13 +1,14 @@
 // Byte-level BPE tokenizers from tokenizer.json or a GGUF file, as Qwen3, Llama 3 and GPT-2 use it.
 //
 // Text becomes ids in five steps, which are those of Hugging Face's `tokenizers`:
-//   added tokens are cut out -> NFC -> added tokens that match normalized text are cut out ->
-//   pre-tokenizer (regexes) -> BPE on each word -> the post-processor's BOS/EOS.
+//   added tokens are cut out -> normalizer -> added tokens that match normalized text are cut out
+//   -> pre-tokenizer (regexes) -> BPE on each word -> the post-processor's BOS/EOS.
 // The file's truncation and padding sections are left alone: they are the caller's policy.
 //
 // Thread safety: immutable after Load; any number of threads may read.
 // Invariants:
-//   (1) every id that Encode returns is in [0, vocab_size()) and has a token;
+//   (1) every id that Encode returns is in [0, vocab_size()), below what LimitIds said, and has a
+//       token;
 //   (2) a special token comes out of Encode only from trusted text or from the post-processor
 //       (but for one that is also the only token of a single byte);
 //   (3) Decode and the concatenation of StreamingDetokenizer's output agree.
@@ -15,6 +16,7 @@
 #define KAKEYA_TEXT_TOKENIZER_TOKENIZER_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -54,9 +56,15 @@ class Tokenizer {
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
+  // The model has embeddings for the ids below `end` only. Added tokens beyond (published files
+  // have some) stay, and Encode refuses what would need them. Errors: Corrupt when a token of the
+  // model's own vocabulary lies beyond: this is another model's tokenizer.
+  Status LimitIds(int32_t end);
+
   // Errors: InvalidArgument with the byte offset when text isn't valid UTF-8 (NUL is a character
-  // like any other), or when it is longer than kMaxEncodeBytes; ResourceExhausted when a regex of
-  // the file runs away on this text.
+  // like any other), when it is longer than kMaxEncodeBytes, or needs a token beyond LimitIds;
+  // ResourceExhausted when a regex of the file runs away on this text, or its normalizer makes it
+  // too long.
   Result<std::vector<int32_t>> Encode(std::string_view text,
                                       const EncodeOptions& options = {}) const;
 
@@ -78,12 +86,15 @@ class Tokenizer {
   std::optional<int32_t> bos_id() const;
   // Largest id + 1. Ids below may have no token: published files have holes.
   int32_t vocab_size() const;
+  // What a person should know of the file: one line each.
+  const std::vector<std::string>& notes() const;
 
  private:
   explicit Tokenizer(std::unique_ptr<const TokenizerParts> parts);
   Result<std::vector<int32_t>> EncodeText(std::string_view text, const TrustMap& trusted,
                                           const EncodeOptions& options) const;
 
+  int32_t id_limit_ = std::numeric_limits<int32_t>::max();
   std::unique_ptr<const TokenizerParts> parts_;
 };
 

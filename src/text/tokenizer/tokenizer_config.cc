@@ -29,16 +29,6 @@ Result<std::vector<const Json*>> PartsOf(const Json& spec, const char* list_key)
   return parts;
 }
 
-Status ParseNormalizer(const Json& spec, TokenizerParts* parts) {
-  KAKEYA_ASSIGN_OR_RETURN(const auto steps, PartsOf(spec, "normalizers"));
-  for (const Json* step : steps) {
-    KAKEYA_ASSIGN_OR_RETURN(const std::string type, GetString(*step, "type"));
-    if (type != "NFC") return Unsupported("type {} is not supported", Quoted(type));
-    parts->nfc = true;
-  }
-  return OkStatus();
-}
-
 Status CheckDecoder(const Json& spec) {
   KAKEYA_ASSIGN_OR_RETURN(const auto steps, PartsOf(spec, "decoders"));
   bool byte_level = false;
@@ -182,8 +172,7 @@ Status ParseAddedTokens(const Json& list, size_t token_count, TokenizerParts* pa
     KAKEYA_RETURN_IF_ERROR(Register(*token, &listed, &parts->table).WithContext(where));
     parts->added.push_back(*std::move(token));
   }
-  IndexAddedTokens(parts);
-  return OkStatus();
+  return IndexAddedTokens(parts).WithContext("added_tokens");
 }
 
 // --- post-processor ------------------------------------------------------------------------------
@@ -284,7 +273,7 @@ Result<std::unique_ptr<const TokenizerParts>> ParseTokenizerJson(const Json& fil
   KAKEYA_ASSIGN_OR_RETURN(const Json* post, FindObject(file, "post_processor"));
   KAKEYA_ASSIGN_OR_RETURN(const Json* decoder, FindObject(file, "decoder"));
   if (normalizer != nullptr) {
-    KAKEYA_RETURN_IF_ERROR(ParseNormalizer(*normalizer, parts.get()).WithContext("normalizer"));
+    KAKEYA_ASSIGN_OR_RETURN(parts->normalizer, Normalizer::Parse(*normalizer));
   }
   // Behind the normalizer: added tokens are normalized too.
   KAKEYA_RETURN_IF_ERROR(ParseModel(*model, added == nullptr ? none : *added, parts.get()));

@@ -54,10 +54,10 @@ TEST(TokenizerConfigTest, OtherModelsAreRefusedByName) {
 }
 
 TEST(TokenizerConfigTest, OtherPartsAreRefusedByName) {
-  EXPECT_EQ(RefusalOfMember("normalizer", R"({"type": "Lowercase"})"),
-            "normalizer: type 'Lowercase' is not supported");
-  EXPECT_EQ(RefusalOfMember("pre_tokenizer", R"({"type": "Whitespace"})"),
-            "pre_tokenizer: type 'Whitespace' is not supported");
+  EXPECT_EQ(RefusalOfMember("normalizer", R"({"type": "BertNormalizer"})"),
+            "normalizer: type 'BertNormalizer' is not supported");
+  EXPECT_EQ(RefusalOfMember("pre_tokenizer", R"({"type": "Metaspace"})"),
+            "pre_tokenizer: type 'Metaspace' is not supported");
   EXPECT_EQ(RefusalOfMember("decoder", R"({"type": "WordPiece"})"),
             "decoder: type 'WordPiece' is not supported here");
   EXPECT_EQ(RefusalOfMember("decoder", "null"), "accepted");

@@ -17,9 +17,7 @@ constexpr char kTokens[] = "tokenizer.ggml.tokens";
 constexpr char kTypes[] = "tokenizer.ggml.token_type";
 constexpr char kMerges[] = "tokenizer.ggml.merges";
 
-constexpr char kSupported[] =
-    "supported: tokenizer.ggml.model gpt2 with tokenizer.ggml.pre qwen2, llama-bpe, smollm or "
-    "gpt-2";
+constexpr char kPre[] = "tokenizer.ggml.pre";
 
 class TokenizerReader {
  public:
@@ -27,14 +25,14 @@ class TokenizerReader {
 
   Result<std::unique_ptr<const TokenizerParts>> Read() {
     KAKEYA_ASSIGN_OR_RETURN(const GgufRecipe* recipe, FindRecipe());
-    parts_->nfc = recipe->nfc;
+    if (recipe->nfc) parts_->normalizer = Normalizer::Nfc();
     parts_->ignore_merges = recipe->ignore_merges;
     KAKEYA_ASSIGN_OR_RETURN(parts_->pre_tokenizer, PreTokenizer::Parse(PreTokenizerSpec(*recipe)));
     KAKEYA_RETURN_IF_ERROR(ReadTokens());
     KAKEYA_ASSIGN_OR_RETURN(std::vector<BpeMerge> merges, ReadMerges());
     const auto byte_ids = FindByteIds(parts_->table, std::nullopt, /*all_needed=*/false);
     if (!byte_ids.ok()) return InFile(byte_ids.status().WithContext(kTokens));
-    IndexAddedTokens(parts_.get());
+    KAKEYA_RETURN_IF_ERROR(InFile(IndexAddedTokens(parts_.get())));
     BuildBpe(*byte_ids, std::move(merges), parts_.get());
     KAKEYA_RETURN_IF_ERROR(ReadEnd("bos", recipe->add_bos, &parts_->prefix_ids));
     KAKEYA_RETURN_IF_ERROR(ReadEnd("eos", false, &parts_->suffix_ids));
@@ -44,23 +42,29 @@ class TokenizerReader {
  private:
   Status InFile(const Status& status) const { return status.WithContext(file_.file().path()); }
 
-  Result<const GgufRecipe*> FindRecipe() const {
+  Result<const GgufRecipe*> FindRecipe() {
     KAKEYA_ASSIGN_OR_RETURN(const auto model, file_.GetString("tokenizer.ggml.model"));
     if (!model || *model == "none" || *model == "no_vocab") {
       return InFile(NotFound("the file has no tokenizer: only --ids works"));
     }
     if (*model != "gpt2") {
-      return InFile(Unsupported("tokenizer.ggml.model {}{} is not supported ({}): only --ids works",
-                                Quoted(*model, 40), *model == "llama" ? " (SentencePiece)" : "",
-                                kSupported));
+      return InFile(
+          Unsupported("tokenizer.ggml.model {}{} is not supported (only gpt2 is): only --ids works",
+                      Quoted(*model, 40), *model == "llama" ? " (SentencePiece)" : ""));
     }
-    KAKEYA_ASSIGN_OR_RETURN(const auto pre, file_.GetString("tokenizer.ggml.pre"));
-    const std::span<const GgufRecipe> recipes = GgufRecipes();
-    const auto recipe = std::find_if(recipes.begin(), recipes.end(),
-                                     [&](const GgufRecipe& r) { return pre == r.pre; });
-    if (recipe != recipes.end()) return &*recipe;
-    return InFile(Unsupported("tokenizer.ggml.pre {} is not supported ({}): only --ids works",
-                              pre ? Quoted(*pre, 40) : "is missing, which", kSupported));
+    KAKEYA_ASSIGN_OR_RETURN(const auto pre, file_.GetString(kPre));
+    if (!pre) {
+      parts_->notes.push_back(fmt::format(
+          "{}: key '{}' is missing: text is cut into words by default rules, which may not be the "
+          "model's own",
+          file_.file().path(), kPre));
+    }
+    const GgufRecipe* recipe = FindGgufRecipe(pre.value_or("default"));
+    if (recipe == nullptr) {
+      return InFile(
+          Unsupported("{} {} is not supported: only --ids works", kPre, Quoted(*pre, 40)));
+    }
+    return recipe;
   }
 
   // What kind each token is; all normal where the file doesn't say.

@@ -11,12 +11,11 @@
 namespace kakeya {
 
 // Reads tokenizer.ggml.model "gpt2" (byte-level BPE) with the pre-tokenizers (tokenizer.ggml.pre)
-// qwen2, llama-bpe, smollm and gpt-2, and their aliases. Control tokens (token_type 3) become
-// special tokens, user-defined ones (4) added tokens, unused ones (5) holes. The result encodes as
-// the tokenizer.json of the model that was converted, NFC included, which a GGUF file doesn't
-// mention.
-// Errors, one line naming the file and the key: NotFound when the file has no tokenizer (no_vocab),
-// Unsupported for another kind of tokenizer, Corrupt.
+// of gguf_pretokenizers.h; without that key, "default" and a note. Control tokens (token_type 3)
+// become special tokens, user-defined ones (4) added tokens, unused ones (5) holes. The result
+// encodes as the tokenizer.json of the model that was converted, NFC included, which a GGUF file
+// doesn't mention. Errors, one line naming the file and the key: NotFound when the file has no
+// tokenizer (no_vocab), Unsupported for another kind of tokenizer, Corrupt.
 Result<std::unique_ptr<const TokenizerParts>> ParseGgufTokenizer(const GgufFile& file);
 
 }  // namespace kakeya

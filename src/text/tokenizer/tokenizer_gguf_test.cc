@@ -6,6 +6,8 @@
 #include "format/gguf_test_util.h"
 #include "format/test_files.h"
 #include "text/model_text.h"
+#include "text/tokenizer/gguf_pretokenizers.h"
+#include "text/tokenizer/pretokenizer.h"
 #include "text/tokenizer/tokenizer.h"
 #include "text/tokenizer/tokenizer_test_util.h"
 
@@ -105,12 +107,76 @@ TEST_F(TokenizerGgufTest, OtherKindsAreRefusedWithWhatWorks) {
   GgufBuilder b;
   b.String("tokenizer.ggml.model", "llama");
   EXPECT_EQ(Load(b).status().code(), StatusCode::kUnsupported);
-  EXPECT_EQ(ErrorOf(b),
-            "tokenizer.ggml.model 'llama' (SentencePiece) is not supported (supported: "
-            "tokenizer.ggml.model gpt2 with tokenizer.ggml.pre qwen2, llama-bpe, smollm or gpt-2): "
-            "only --ids works");
-  EXPECT_PRED2(testing::StartsWith, ErrorOf(Vocabulary().File("tekken")),
-               "tokenizer.ggml.pre 'tekken' is not supported");
+  EXPECT_EQ(
+      ErrorOf(b),
+      "tokenizer.ggml.model 'llama' (SentencePiece) is not supported (only gpt2 is): only --ids "
+      "works");
+  EXPECT_EQ(ErrorOf(Vocabulary().File("gemma4")),
+            "tokenizer.ggml.pre 'gemma4' is not supported: only --ids works");
+}
+
+TEST_F(TokenizerGgufTest, AMissingPreTokenizerIsTheDefaultAndANote) {
+  Vocabulary v;
+  GgufBuilder b;
+  b.String("tokenizer.ggml.model", "gpt2");
+  b.Strings("tokenizer.ggml.tokens", v.tokens);
+  b.Strings("tokenizer.ggml.merges", v.merges);
+  const Result<Tokenizer> without = Load(b);
+  ASSERT_TRUE(without.ok()) << without.status().message();
+  ASSERT_EQ(without->notes().size(), 1u);
+  EXPECT_PRED2(testing::Contains, without->notes()[0], "key 'tokenizer.ggml.pre' is missing");
+  const Result<Tokenizer> named = Load(v.File("default"));
+  ASSERT_TRUE(named.ok()) << named.status().message();
+  EXPECT_TRUE(named->notes().empty());
+  const std::string text = "hello, it's 12345 <= $3!";
+  EXPECT_EQ(without->Encode(text).value(), named->Encode(text).value());
+}
+
+// The words of a text, with '|' between, where every word is a token or two.
+TEST_F(TokenizerGgufTest, PreTokenizersCutAsTheirNamesSay) {
+  const auto words = [](const char* pre, const char* text) {
+    const GgufRecipe* recipe = FindGgufRecipe(pre);
+    EXPECT_NE(recipe, nullptr) << pre;
+    const auto cutter = PreTokenizer::Parse(PreTokenizerSpec(*recipe));
+    if (!cutter.ok()) return cutter.status().message();
+    RegexScratch scratch(100);
+    std::deque<std::string> owned;
+    std::vector<std::string_view> list;
+    EXPECT_TRUE(cutter->Split(text, &scratch, &owned, &list).ok());
+    std::string out;
+    for (const std::string_view word : list) out.append(out.empty() ? "" : "|").append(word);
+    return out;
+  };
+  EXPECT_EQ(words("default", "it's 12345 a<=b!"), "it|'|s| |123|45| a|<=|b|!");
+  EXPECT_EQ(words("falcon", "it's 12345 a`b"), "it|'|s| |123|45| a|`|b");
+  EXPECT_EQ(words("smaug-bpe", "It'S 12345\n\n x"), "It|'S| |123|45|\n\n| x");
+  EXPECT_EQ(words("smollm", "it's 12"), "it|'s| |1|2");
+  EXPECT_EQ(words("deepseek-llm", "caf\u00e9 \u4e2d\u6587 123\r\n"),
+            "caf\u00e9| |\u4e2d\u6587| |123|\r|\n");
+  EXPECT_EQ(words("deepseek-coder", "a+b 12\n"), "a|+|b| |1|2|\n");
+  EXPECT_EQ(words("deepseek-v3", "x.foo 12345 \u4e2da\u0301"), "x|.foo| |123|45| |\u4e2d|a\u0301");
+  EXPECT_EQ(words("tekken", "HelloWorld 12/"), "Hello|World| |1|2|/");
+  EXPECT_EQ(words("gpt-4o", "don't STOP 1234"), "don't| STOP| |123|4");
+  EXPECT_EQ(words("kimi-k2", "ab\u4e2d\u6587Cd's 1234"), "ab|\u4e2d\u6587|Cd's| |123|4");
+  EXPECT_EQ(words("tiny_aya", "1234567 ab"), "1|234|567| ab");
+  EXPECT_EQ(words("superbpe", "a b 1234567"), "a b |1|234|567");
+  EXPECT_EQ(words("bloom", "a b,c (d)"), "a| b|,|c| (|d|)");
+  EXPECT_EQ(words("viking", "a b12"), "a| b|1|2");
+  EXPECT_EQ(words("chameleon", "a,b    c"), "a|,|b|    |c");
+  EXPECT_EQ(words("qwen35", "a\u0301b 12"), "a\u0301b| |1|2");
+  EXPECT_EQ(words("bailingmoe", "a\n\nb"), "a|\n\n|b");
+  EXPECT_EQ(words("exaone-moe", "\uac00 \ub098 1"), "\uac00 \ub098| |1");
+  EXPECT_EQ(words("minicpm5", "12345 a"), "123|45| a");
+}
+
+TEST_F(TokenizerGgufTest, EveryPreTokenizerLoadsAndLosesNothing) {
+  const Vocabulary v;
+  const std::string text = "It's \u4e2d\u6587, \uac00\u0301  12345\u0663 \U0001f600\r\n\n  x!<=";
+  for (const GgufRecipe& recipe : GgufRecipes()) {
+    const Result<Tokenizer> t = Load(v.File(std::string(recipe.pre)));
+    ASSERT_TRUE(t.ok()) << recipe.pre << ": " << t.status().message();
+    EXPECT_EQ(t->Decode(*t->Encode(text), true), text) << recipe.pre;
+  }
 }
 
 TEST_F(TokenizerGgufTest, FaultsAreNamedByKeyAndElement) {

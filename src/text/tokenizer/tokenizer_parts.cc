@@ -1,5 +1,6 @@
 #include "text/tokenizer/tokenizer_parts.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -14,7 +15,8 @@ Result<int32_t> MergeToken(const TokenTable& table, std::string_view spelling) {
   return *id;
 }
 
-void BuildMatchers(TokenizerParts* parts) {
+Status BuildMatchers(TokenizerParts* parts) {
+  RegexScratch scratch(kMaxAddedTokenBytes * parts->added.size());
   // Special tokens first: where two tokens look alike once normalized, they win.
   for (const bool special : {true, false}) {
     for (const AddedToken& token : parts->added) {
@@ -23,12 +25,14 @@ void BuildMatchers(TokenizerParts* parts) {
         parts->raw_matcher.Add(token.content, &token);
         continue;
       }
-      std::vector<NfcEdit> edits;
-      const std::string pattern = parts->nfc ? NormalizeNfc(token.content, &edits) : token.content;
-      parts->normalized_matcher.Add(pattern, &token);
+      KAKEYA_ASSIGN_OR_RETURN(const NormalizedText pattern,
+                              parts->normalizer.Run(token.content, &scratch));
+      if (pattern.text.empty()) continue;  // it stands for nothing
+      parts->normalized_matcher.Add(pattern.text, &token);
       parts->has_normalized = true;
     }
   }
+  return OkStatus();
 }
 
 }  // namespace
@@ -72,12 +76,34 @@ Result<std::array<int32_t, 256>> FindByteIds(const TokenTable& table,
   return ids;
 }
 
-void IndexAddedTokens(TokenizerParts* parts) {
+Status IndexAddedTokens(TokenizerParts* parts) {
   parts->is_special.assign(static_cast<size_t>(parts->table.end_id()), false);
   for (const AddedToken& token : parts->added) {
     if (token.special) parts->is_special[static_cast<size_t>(token.id)] = true;
   }
-  BuildMatchers(parts);
+  return BuildMatchers(parts);
+}
+
+Status CheckVocabularyFits(const TokenizerParts& parts, int32_t end) {
+  const int32_t tokens = parts.table.end_id();
+  if (tokens <= end) return OkStatus();
+  std::vector<bool> added(static_cast<size_t>(tokens), false);
+  for (const AddedToken& token : parts.added) added[static_cast<size_t>(token.id)] = true;
+  for (int32_t id = end; id < tokens; ++id) {
+    if (!parts.table.Has(id) || added[static_cast<size_t>(id)]) continue;
+    return Corrupt("the tokenizer has {} tokens, but the model only {} embeddings", tokens, end);
+  }
+  return OkStatus();
+}
+
+Status CheckIdsFit(const TokenizerParts& parts, std::span<const int32_t> ids, int32_t end) {
+  if (parts.table.end_id() <= end) return OkStatus();
+  const auto beyond = std::find_if(ids.begin(), ids.end(), [end](int32_t id) { return id >= end; });
+  if (beyond == ids.end()) return OkStatus();
+  return InvalidArgument(
+      "the text needs token {}, but that has id {}, and the model only {} "
+      "embeddings",
+      Quoted(parts.table.Bytes(*beyond)), *beyond, end);
 }
 
 void BuildBpe(const std::array<int32_t, 256>& byte_ids, std::vector<BpeMerge> merges,

@@ -6,12 +6,15 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "text/tokenizer/added_tokens.h"
 #include "text/tokenizer/bpe.h"
+#include "text/tokenizer/normalizer.h"
 #include "text/tokenizer/pretokenizer.h"
 #include "text/tokenizer/vocab.h"
 
@@ -19,7 +22,7 @@ namespace kakeya {
 
 // Immutable once parsed; the matchers point into `added`.
 struct TokenizerParts {
-  bool nfc = false;
+  Normalizer normalizer;
   PreTokenizer pre_tokenizer;
   TokenTable table;  // the model's tokens and the added ones
   BpeModel bpe;
@@ -31,6 +34,7 @@ struct TokenizerParts {
   bool has_normalized = false;           // the second one has tokens
   std::vector<int32_t> prefix_ids;       // what the post-processor puts around a text
   std::vector<int32_t> suffix_ids;
+  std::vector<std::string> notes;  // what a person should know of the file, one line each
 };
 
 // The ids of "left", "right" and of both together. Errors: Corrupt, naming the one that isn't in
@@ -46,9 +50,15 @@ Result<BpeMerge> ParseMergeLine(std::string_view line, const TokenTable& table);
 Result<std::array<int32_t, 256>> FindByteIds(const TokenTable& table,
                                              std::optional<int32_t> unknown, bool all_needed);
 
-// Sets is_special and the matchers. REQUIRES: `added`, which doesn't change any more; `nfc`; the
-// whole table.
-void IndexAddedTokens(TokenizerParts* parts);
+// Sets is_special and the matchers. REQUIRES: `added`, which doesn't change any more; `normalizer`;
+// the whole table. Errors: those of Normalizer::Run.
+Status IndexAddedTokens(TokenizerParts* parts);
+
+// Of a model that has embeddings for the ids below `end`. The first refuses a tokenizer with a
+// token beyond that isn't an added one (Corrupt), the second ids beyond (InvalidArgument, naming
+// the token). REQUIRES: the ids have tokens.
+Status CheckVocabularyFits(const TokenizerParts& parts, int32_t end);
+Status CheckIdsFit(const TokenizerParts& parts, std::span<const int32_t> ids, int32_t end);
 
 // Sets bpe. REQUIRES: is_special.
 void BuildBpe(const std::array<int32_t, 256>& byte_ids, std::vector<BpeMerge> merges,

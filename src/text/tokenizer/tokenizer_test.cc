@@ -182,6 +182,34 @@ TEST(TokenizerTest, ThreadsShareOneTokenizer) {
   EXPECT_EQ(wrong, std::vector<int>(4, 0));
 }
 
+// Published files have added tokens that no embedding was trained for.
+TEST(TokenizerTest, AddedTokensBeyondTheEmbeddingAreRefusedOnlyWhereTheyAreNeeded) {
+  Json file = TokenizerJson();
+  AddToken(&file, 256, "<pad>", /*special=*/true);
+  AddToken(&file, 257, "<tool>", /*special=*/false);
+  Tokenizer tokenizer = MakeTokenizer(file);
+  ASSERT_TRUE(tokenizer.LimitIds(256).ok());
+  EXPECT_EQ(tokenizer.Encode("a<pad>")->size(), 6u);  // a person's text stays text
+  const auto special = tokenizer.Encode("a<pad>", {.parse_special = true});
+  ASSERT_FALSE(special.ok());
+  EXPECT_EQ(special.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(special.status().message(),
+            "the text needs token '<pad>', but that has id 256, and the model only 256 embeddings");
+  const std::vector<Segment> rendered = {{"<pad>", true}, {"a", false}};
+  EXPECT_FALSE(tokenizer.EncodeSegments(rendered).ok());
+  EXPECT_FALSE(tokenizer.Encode("<tool>").ok());
+  ASSERT_TRUE(tokenizer.LimitIds(257).ok());
+  EXPECT_TRUE(tokenizer.Encode("<pad>", {.parse_special = true}).ok());
+  EXPECT_FALSE(tokenizer.Encode("<tool>").ok());
+}
+
+TEST(TokenizerTest, AVocabularyBeyondTheEmbeddingIsAnotherModels) {
+  Tokenizer tokenizer = MakeTokenizer(TokenizerJson({{"h", "e"}}));
+  EXPECT_TRUE(tokenizer.LimitIds(257).ok());
+  EXPECT_EQ(tokenizer.LimitIds(256).message(),
+            "the tokenizer has 257 tokens, but the model only 256 embeddings");
+}
+
 // BAD_INPUTS: runs of one character, the text at which quadratic tokenizers stop.
 TEST(TokenizerTest, AMegabyteOfOneCharacterTakesNearLinearTime) {
   std::vector<std::pair<std::string, std::string>> merges;
@@ -203,6 +231,54 @@ TEST(TokenizerTest, AMegabyteOfOneCharacterTakesNearLinearTime) {
       ASSERT_TRUE(ids.ok()) << ids.status().message();
       EXPECT_EQ(tokenizer.Decode(*ids, true), text + end);
       EXPECT_LT(seconds.count(), 10.0);  // measured below 0.3; sanitizers slow it tenfold
+    }
+  }
+}
+
+// The same for every other kind of step: quadratic time would be minutes here, too.
+TEST(TokenizerTest, EveryStepTakesNearLinearTimeForOneCharacter) {
+  const char* const normalizers[] = {
+      R"({"type": "NFD"})",
+      R"({"type": "NFKC"})",
+      R"({"type": "NFKD"})",
+      R"({"type": "Lowercase"})",
+      R"({"type": "Strip", "strip_left": true, "strip_right": true})",
+      R"({"type": "StripAccents"})",
+      R"({"type": "Prepend", "prepend": "_"})",
+      R"({"type": "Replace", "pattern": {"String": " "}, "content": "_"})",
+      R"({"type": "Replace", "pattern": {"Regex": "\\w+"}, "content": "_"})"};
+  const char* const steps[] = {
+      R"({"type": "WhitespaceSplit"})",
+      R"({"type": "Whitespace"})",
+      R"({"type": "Punctuation"})",
+      R"({"type": "UnicodeScripts"})",
+      R"({"type": "BertPreTokenizer"})",
+      R"({"type": "FixedLength", "length": 5})",
+      R"({"type": "CharDelimiterSplit", "delimiter": "a"})",
+      R"({"type": "Split", "behavior": "Isolated", "pattern": {"Regex": "\\b\\w+\\b|[\\W_]+"}})"};
+  std::vector<Json> files;
+  for (const char* normalizer : normalizers) {
+    files.push_back(TokenizerJson());
+    files.back()["normalizer"] = Json::parse(normalizer);
+  }
+  for (const char* step : steps) {
+    files.push_back(TokenizerJson());
+    files.back()["pre_tokenizer"] = {
+        {"type", "Sequence"},
+        {"pretokenizers",
+         {Json::parse(step), Json::parse(R"({"type": "ByteLevel", "add_prefix_space": false,
+                                             "use_regex": false})")}}};
+  }
+  for (const Json& file : files) {
+    const Tokenizer tokenizer = MakeTokenizer(file);
+    for (const char* piece : {" ", "A", "1,", "\u0301", "\ufdfa"}) {
+      std::string text;
+      while (text.size() < (1u << 18)) text += piece;
+      const auto start = std::chrono::steady_clock::now();
+      const auto ids = tokenizer.Encode(text + "x");
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+      ASSERT_TRUE(ids.ok()) << ids.status().message();
+      EXPECT_LT(seconds.count(), 10.0) << file["normalizer"] << file["pre_tokenizer"] << piece;
     }
   }
 }

@@ -48,6 +48,20 @@ std::optional<std::string> DecodeByteLevel(std::string_view spelling) {
   return bytes;
 }
 
+std::string EncodeByteLevel(std::string_view bytes) {
+  static const std::array<int16_t, kAlphabetEnd> kBytes = MakeAlphabet();
+  static const std::array<char32_t, 256> kCodes = [] {
+    std::array<char32_t, 256> codes{};
+    for (char32_t code = 0; code < kAlphabetEnd; ++code) {
+      if (kBytes[code] >= 0) codes[static_cast<size_t>(kBytes[code])] = code;
+    }
+    return codes;
+  }();
+  std::string spelling;
+  for (const char byte : bytes) AppendUtf8(kCodes[static_cast<uint8_t>(byte)], &spelling);
+  return spelling;
+}
+
 void TokenTable::Reserve(size_t count, size_t end) {
   assert(end <= static_cast<size_t>(kMaxTokenId) + 1);
   if (end > tokens_.size()) tokens_.resize(end);

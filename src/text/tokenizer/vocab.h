@@ -24,6 +24,9 @@ int64_t LargestAllowedId(size_t token_count);
 // other character. REQUIRES: spelling is valid UTF-8.
 std::optional<std::string> DecodeByteLevel(std::string_view spelling);
 
+// The other way round.
+std::string EncodeByteLevel(std::string_view bytes);
+
 // Thread safety: immutable once built.
 // Invariant: tokens with distinct spellings have distinct ids.
 class TokenTable {
