@@ -34,6 +34,12 @@ std::string_view NameOf(RopeScaling scaling) {
       return "llama3";
     case RopeScaling::kFactors:
       return "factors";
+    case RopeScaling::kYarn:
+      return "yarn";
+    case RopeScaling::kLongRope:
+      return "longrope";
+    case RopeScaling::kDynamic:
+      return "dynamic";
   }
   return "?";
 }
@@ -51,6 +57,7 @@ Json DescribeConfig(const ModelConfig& config) {
           {"qk_norm", config.qk_norm},
           {"rope_theta", config.rope.theta},
           {"rope_scaling", NameOf(config.rope.scaling)},
+          {"rope_attention_factor", config.rope.attention_factor},
           {"max_positions", config.max_positions},
           {"eos_token_ids", config.eos_token_ids}};
 }

@@ -5,7 +5,6 @@
 
 #include "model/attention.h"
 #include "model/feed_forward.h"
-#include "model/rope.h"
 
 namespace kakeya {
 Result<Model> Model::Load(const std::string& path, MemoryBudget* budget, ThreadPool* pool,
@@ -13,7 +12,7 @@ Result<Model> Model::Load(const std::string& path, MemoryBudget* budget, ThreadP
   Model model;
   KAKEYA_ASSIGN_OR_RETURN(model.config, LoadModelConfig(path));
   KAKEYA_ASSIGN_OR_RETURN(model.weights, LoadWeights(path, model.config, budget, pool, progress));
-  model.inv_freq = RopeFrequencies(model.config);
+  model.rotation = RotationOf(model.config);
   return model;
 }
 
@@ -62,7 +61,7 @@ Status Forward(const OpContext& context, const Model& model, std::span<const int
   const int rows = static_cast<int>(ids.size());
   const int64_t first_position = cache->size();
   EmbedRows(context, model.weights.embedding, ids, workspace->hidden.as<float>());
-  RopeTables(model.inv_freq, first_position, rows, workspace->cos.as<float>(),
+  RopeTables(model.rotation, first_position, rows, workspace->cos.as<float>(),
              workspace->sin.as<float>());
   for (int layer = 0; layer < config.num_layers; ++layer) {
     const LayerWeights& weights = model.weights.layers[layer];

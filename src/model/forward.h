@@ -19,6 +19,7 @@
 #include "cache/kv_cache.h"
 #include "model/config.h"
 #include "model/restoration.h"
+#include "model/rope.h"
 #include "model/weights.h"
 
 namespace kakeya {
@@ -27,7 +28,7 @@ namespace kakeya {
 struct Model {
   ModelConfig config;
   ModelWeights weights;
-  std::vector<float> inv_freq;  // (head_dim / 2): rotary frequencies after scaling
+  Rotation rotation;  // of all heads
 
   // Reads a folder in the HF layout or a GGUF file. Errors name the file and what is wrong in it.
   static Result<Model> Load(const std::string& path, MemoryBudget* budget, ThreadPool* pool,

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <utility>
@@ -12,6 +10,8 @@
 #include "base/tensor_view.h"
 #include "format/quote.h"
 #include "model/config_rules.h"
+#include "model/gguf_keys.h"
+#include "model/gguf_rope.h"
 
 namespace kakeya {
 namespace {
@@ -25,14 +25,13 @@ constexpr std::array<std::string_view, 5> kEndings = {"<|im_end|>", "<|endoftext
 
 class ConfigReader {
  public:
-  explicit ConfigReader(const GgufFile& file) : file_(file) {}
+  explicit ConfigReader(const GgufFile& file) : file_(file), keys_(file) {}
 
   Result<ModelConfig> Read() {
     KAKEYA_RETURN_IF_ERROR(ReadArchitecture());
     KAKEYA_RETURN_IF_ERROR(RefuseOtherNetworks());
     KAKEYA_RETURN_IF_ERROR(ReadSizes());
     KAKEYA_RETURN_IF_ERROR(ReadVocabSize());
-    KAKEYA_RETURN_IF_ERROR(ReadRope());
     KAKEYA_RETURN_IF_ERROR(ReadSpecialTokens());
     KAKEYA_ASSIGN_OR_RETURN(const auto eps,
                             Number(Key("attention.layer_norm_rms_epsilon"), kMinEps, kMaxEps));
@@ -41,6 +40,7 @@ class ConfigReader {
     KAKEYA_ASSIGN_OR_RETURN(const auto positions, Integer(Key("context_length"), 1, kMaxPositions));
     if (!positions) return Missing(Key("context_length"));
     out_.max_positions = *positions;
+    KAKEYA_RETURN_IF_ERROR(ReadGgufRope(keys_, &out_));
     out_.qk_norm = out_.architecture == Architecture::kQwen3;
     out_.tie_word_embeddings = file_.Find("output.weight") == nullptr;
     if (const GgufTensor* embedding = file_.Find("token_embd.weight"); embedding != nullptr) {
@@ -50,29 +50,14 @@ class ConfigReader {
   }
 
  private:
-  std::string Key(const char* name) const {
-    return fmt::format("{}.{}", NameOf(out_.architecture), name);
-  }
-  Status InFile(const Status& status) const { return status.WithContext(file_.file().path()); }
-  Status Missing(const std::string& key) const {
-    return InFile(Corrupt("key '{}' is missing", key));
-  }
-
+  std::string Key(const char* name) const { return keys_.Key(name); }
+  Status InFile(const Status& status) const { return keys_.InFile(status); }
+  Status Missing(const std::string& key) const { return keys_.Missing(key); }
   Result<std::optional<int64_t>> Integer(const std::string& key, int64_t min, int64_t max) const {
-    KAKEYA_ASSIGN_OR_RETURN(const auto value, file_.GetUnsigned(key));
-    if (!value) return std::optional<int64_t>();
-    // `min` is never negative, and `max` fits.
-    if (*value < static_cast<uint64_t>(min) || *value > static_cast<uint64_t>(max)) {
-      return InFile(Corrupt("key '{}' is {}, must lie in [{}, {}]", key, *value, min, max));
-    }
-    return std::optional(static_cast<int64_t>(*value));
+    return keys_.Integer(key, min, max);
   }
   Result<std::optional<double>> Number(const std::string& key, double min, double max) const {
-    KAKEYA_ASSIGN_OR_RETURN(const auto value, file_.GetNumber(key));
-    if (value && !(*value >= min && *value <= max)) {
-      return InFile(Corrupt("key '{}' is {}, must lie in [{}, {}]", key, *value, min, max));
-    }
-    return value;
+    return keys_.Number(key, min, max);
   }
   Status Size(const std::string& key, int max, int* out) const {
     KAKEYA_ASSIGN_OR_RETURN(const auto value, Integer(key, 1, max));
@@ -87,6 +72,7 @@ class ConfigReader {
     for (const Architecture known : {Architecture::kQwen3, Architecture::kLlama}) {
       if (*name == NameOf(known)) {
         out_.architecture = known;
+        keys_.set_architecture(known);
         return OkStatus();
       }
     }
@@ -153,55 +139,6 @@ class ConfigReader {
     return OkStatus();
   }
 
-  Status ReadRope() {
-    RopeConfig* rope = &out_.rope;
-    KAKEYA_ASSIGN_OR_RETURN(const auto theta, Number(Key("rope.freq_base"), kMinTheta, kMaxTheta));
-    rope->theta = theta.value_or(rope->theta);
-    KAKEYA_ASSIGN_OR_RETURN(auto factor, Number(Key("rope.scaling.factor"), 0, kMaxRopeFactor));
-    if (!factor) {  // the key's old name
-      KAKEYA_ASSIGN_OR_RETURN(factor, Number(Key("rope.scale_linear"), 0, kMaxRopeFactor));
-    }
-    KAKEYA_ASSIGN_OR_RETURN(const auto type, file_.GetString(Key("rope.scaling.type")));
-    const bool stretched = factor.value_or(0) != 0 && *factor != 1;
-    if (type.value_or("linear") == "linear" && stretched) {
-      if (*factor < 1) {
-        return InFile(
-            Corrupt("key '{}' is {}, must be at least 1", Key("rope.scaling.factor"), *factor));
-      }
-      rope->scaling = RopeScaling::kLinear;
-      rope->factor = *factor;
-    } else if (type && *type != "linear" && *type != "none") {
-      return InFile(Unsupported("{} {} is not supported (supported: none, linear)",
-                                Key("rope.scaling.type"), Quoted(*type, 40)));
-    }
-    return ReadRopeFactors();
-  }
-
-  Status ReadRopeFactors() {
-    const GgufTensor* tensor = file_.Find("rope_freqs.weight");
-    if (tensor == nullptr) return OkStatus();
-    const auto half = static_cast<size_t>(out_.head_dim / 2);
-    if (tensor->type->name != "F32" || tensor->shape != std::vector<int64_t>{out_.head_dim / 2}) {
-      return InFile(Corrupt("rope_freqs.weight is {} {}, must be F32 [{}] (half a head)",
-                            tensor->type->name, ShapeString(tensor->shape), half));
-    }
-    if (out_.rope.scaling != RopeScaling::kNone) {
-      return InFile(Unsupported("rope_freqs.weight together with {} {} is not supported",
-                                Key("rope.scaling.factor"), out_.rope.factor));
-    }
-    out_.rope.scaling = RopeScaling::kFactors;
-    out_.rope.factors.resize(half);
-    std::memcpy(out_.rope.factors.data(), file_.Data(*tensor).data(), half * sizeof(float));
-    KAKEYA_RETURN_IF_ERROR(file_.file().CheckIntact());
-    for (size_t i = 0; i < half; ++i) {
-      const float factor = out_.rope.factors[i];
-      if (!std::isfinite(factor) || factor <= 0) {
-        return InFile(Corrupt("rope_freqs.weight holds {} at [{}]", factor, i));
-      }
-    }
-    return OkStatus();
-  }
-
   Status ReadSpecialTokens() {
     const auto id = [&](const char* key) {
       return Integer(key, 0, std::min(out_.vocab_size - 1, std::numeric_limits<int32_t>::max()));
@@ -226,6 +163,7 @@ class ConfigReader {
   }
 
   const GgufFile& file_;
+  GgufKeyReader keys_;
   ModelConfig out_;
 };
 

@@ -29,7 +29,7 @@ std::vector<float> AllHidden(const Model& model, KvType type, const std::vector<
   const bool restored = restorer != nullptr;
   if (restored) {
     policy.kind = KvPolicy::Kind::kRestored;
-    restoration = Restoration::Create(shape, model.inv_freq, std::move(restorer), kAllChunks,
+    restoration = Restoration::Create(shape, model.rotation, std::move(restorer), kAllChunks,
                                       size_t{1} << 20, budget)
                       .value();
   }

@@ -56,7 +56,7 @@ inline Model MakeVerifier(const ModelConfig& config, MemoryBudget* budget) {
   };
   Model model;
   model.config = config;
-  model.inv_freq = RopeFrequencies(config);
+  model.rotation = RotationOf(config);
   const int hidden = config.hidden_size;
   model.weights.embedding = matrix(config.vocab_size, hidden);
   model.weights.final_norm = vector(hidden);

@@ -80,7 +80,7 @@ Status VerifierPass::NextLayer(const OpContext& context) {
     float* const hidden = hidden_.as<float>() + first * config.hidden_size;
     KAKEYA_RETURN_IF_ERROR(cache.Stage(rows));
     std::copy_n(hidden, elements, workspace_.hidden.as<float>());
-    RopeTables(model_->inv_freq, first, rows, workspace_.cos.as<float>(),
+    RopeTables(model_->rotation, first, rows, workspace_.cos.as<float>(),
                workspace_.sin.as<float>());
     KAKEYA_RETURN_IF_ERROR(AttentionBlock(context, config, weights, /*layer=*/0, first, rows,
                                           &cache, /*restoration=*/nullptr, &workspace_));

@@ -57,7 +57,7 @@ Result<Restoration> NewRestoration(const Engine& engine, const RestoreOptions& o
   KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> restorer, options.restorer
                                                                   ? options.restorer(engine, budget)
                                                                   : engine.NewRestorer(budget));
-  return Restoration::Create(shape, engine.model().inv_freq, std::move(restorer), options.chunks,
+  return Restoration::Create(shape, engine.model().rotation, std::move(restorer), options.chunks,
                              RestoreBufferBytes(options, shape), budget);
 }
 
