@@ -49,10 +49,12 @@ RestorerFactory IdentityFactory(std::optional<KvType> kv_type) {
 }  // namespace
 
 void ModelFlags::Register(CLI::App* app) {
-  app->add_option("-m,--model", path,
-                  "Model folder in the Hugging Face layout: config.json, model.safetensors (or "
-                  "shards and their index), tokenizer.json, tokenizer_config.json; or a GGUF file "
-                  "(architectures qwen3 and llama)")
+  TakesModel(
+      app->add_option(
+          "-m,--model", path,
+          "Model folder in the Hugging Face layout: config.json, model.safetensors (or shards and "
+          "their index), tokenizer.json, tokenizer_config.json; or a GGUF file, of one in parts "
+          "any of them (architectures qwen3 and llama)"))
       ->required()
       ->type_name("MODEL");
   app->add_option("--threads", threads, "Threads to compute with (default: the cores)")
@@ -70,13 +72,28 @@ Result<std::unique_ptr<Engine>> ModelFlags::Load(const std::string& restorer_dir
   options.progress = [&](uint64_t done, uint64_t total) {
     progress.Show(static_cast<int64_t>(done), static_cast<int64_t>(total));
   };
-  return Engine::Load(path, options);
+  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, Engine::Load(path, options));
+  const ModelWeights& weights = engine->model().weights;
+  if (weights.unused_tensors > 0) {
+    progress.Clear();
+    spdlog::warn("{} tensors of {} are not used, {} first: 'kakeya inspect --check' lists them",
+                 weights.unused_tensors, path, weights.first_unused_tensor);
+  }
+  return engine;
 }
 
-Status CheckModelPath(const std::string& model) {
-  std::error_code ignored;
-  if (IsGgufPath(model) || std::filesystem::is_directory(model, ignored)) return OkStatus();
-  return NotFound("{}: is not a model folder, nor a GGUF file", model.empty() ? "''" : model);
+Status CheckModelPath(const std::string& model) { return ResolveModelPath(model).status(); }
+
+CLI::Option* TakesModel(CLI::Option* option) {
+  return option->transform(CLI::Validator(
+      [](std::string& path) {
+        // What can't be resolved is reported when it is opened.
+        if (const Result<std::string> resolved = ResolveModelPath(path); resolved.ok()) {
+          path = *resolved;
+        }
+        return std::string();
+      },
+      "", "model"));
 }
 
 bool WarnOfFailedRestores(const Session& session) {

@@ -154,7 +154,7 @@ Result<ModelConfig> ParseModelConfig(const Json& config) {
 namespace {
 
 Result<ModelConfig> LoadFolderConfig(const std::string& dir) {
-  constexpr JsonLimits kLimits{.max_bytes = size_t{4} << 20};
+  constexpr JsonLimits kLimits{.max_bytes = size_t{4} << 20, .python_numbers = true};
   const std::string path = dir + "/config.json";
   KAKEYA_ASSIGN_OR_RETURN(const Json json, ReadJsonFile(path, kLimits));
   Result<ModelConfig> config = ParseModelConfig(json);

@@ -39,7 +39,7 @@ Result<std::vector<float>> ReadFactors(const GgufKeyReader& keys, const GgufTens
   }
   std::vector<float> factors(half);
   std::memcpy(factors.data(), file.Data(tensor).data(), half * sizeof(float));
-  KAKEYA_RETURN_IF_ERROR(file.file().CheckIntact());
+  KAKEYA_RETURN_IF_ERROR(file.CheckIntact());
   for (size_t i = 0; i < half; ++i) {
     if (!std::isfinite(factors[i]) || factors[i] <= 0) {
       return keys.InFile(Corrupt("{} holds {} at [{}]", tensor.name, factors[i], i));
