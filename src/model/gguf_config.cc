@@ -80,17 +80,12 @@ class ConfigReader {
                               Quoted(*name, 40)));
   }
 
-  // Keys and tensors that would make the network compute something else than this engine does.
+  // Keys that would make the network compute something else than this engine does.
   Status RefuseOtherNetworks() const {
     for (const char* name : {"expert_count", "attention.sliding_window"}) {
       KAKEYA_ASSIGN_OR_RETURN(const auto value, file_.GetUnsigned(Key(name)));
       if (value.value_or(0) != 0) {
         return InFile(Unsupported("{} {} is not supported", Key(name), *value));
-      }
-    }
-    for (const GgufTensor& tensor : file_.header().tensors) {
-      if (tensor.name.ends_with(".bias")) {
-        return InFile(Unsupported("tensor {}: biases are not supported", Quoted(tensor.name)));
       }
     }
     return OkStatus();
@@ -171,7 +166,7 @@ class ConfigReader {
 
 Result<ModelConfig> ReadGgufConfig(const GgufFile& file) {
   Result<ModelConfig> config = ConfigReader(file).Read();
-  KAKEYA_RETURN_IF_ERROR(file.file().CheckIntact());  // what a changed file says is worth nothing
+  KAKEYA_RETURN_IF_ERROR(file.CheckIntact());  // what a changed file says is worth nothing
   return config;
 }
 

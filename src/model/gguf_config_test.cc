@@ -280,9 +280,6 @@ TEST_F(GgufConfigTest, OtherNetworksAreRefused) {
   GgufBuilder b = Network("llama");
   b.U32("llama.expert_count", 8);
   EXPECT_EQ(ErrorOf(b), "llama.expert_count 8 is not supported");
-  b = Network("llama");
-  b.Tensor("blk.0.attn_q.bias", {1}, 0, "abcd");
-  EXPECT_EQ(ErrorOf(b), "tensor 'blk.0.attn_q.bias': biases are not supported");
 }
 
 }  // namespace
