@@ -6,7 +6,9 @@
 #include "cache/window.h"
 #include "format/checkpoint.h"
 #include "format/fingerprint.h"
+#include "format/quote.h"
 #include "model/config.h"
+#include "model/tensor_check.h"
 #include "options.h"
 #include "output.h"
 #include "proposer/history.h"
@@ -34,6 +36,12 @@ std::string_view NameOf(RopeScaling scaling) {
       return "llama3";
     case RopeScaling::kFactors:
       return "factors";
+    case RopeScaling::kYarn:
+      return "yarn";
+    case RopeScaling::kLongRope:
+      return "longrope";
+    case RopeScaling::kDynamic:
+      return "dynamic";
   }
   return "?";
 }
@@ -51,6 +59,7 @@ Json DescribeConfig(const ModelConfig& config) {
           {"qk_norm", config.common_layer().qk_norm},
           {"rope_theta", config.ropes[0].theta},
           {"rope_scaling", NameOf(config.ropes[0].scaling)},
+          {"rope_attention_factor", config.ropes[0].attention_factor},
           {"max_positions", config.max_positions},
           {"eos_token_ids", config.eos_token_ids}};
 }
@@ -83,6 +92,18 @@ Json DescribeTensors(const Checkpoint& checkpoint, bool list) {
               {"bytes_by_type", Json::object()}};
   for (const auto& [type, bytes] : types) out["bytes_by_type"][type] = bytes;
   if (list) out["list"] = std::move(tensors);
+  return out;
+}
+
+// What a file holds beyond its network, and what is made of it.
+Json DescribeUnknown(const std::vector<UnknownTensor>& unknown) {
+  constexpr const char* kKinds[] = {"refused", "unused", "harmless"};
+  Json out = Json::array();
+  for (const UnknownTensor& tensor : unknown) {
+    out.push_back({{"name", tensor.tensor->name},
+                   {"kind", kKinds[static_cast<size_t>(tensor.kind)]},
+                   {"reason", tensor.reason}});
+  }
   return out;
 }
 
@@ -153,6 +174,11 @@ std::string Table(const Json& json, const std::string& prefix = "") {
         out += fmt::format("  {:<8}{:<20}{}\n", t["type"].get<std::string>(), t["shape"].dump(),
                            t["name"].get<std::string>());
       }
+    } else if (key == "unknown") {
+      for (const Json& t : value) {
+        out += fmt::format("  {:<10}{}: {}\n", t["kind"].get<std::string>(),
+                           Printable(t["name"].get<std::string>()), t["reason"].get<std::string>());
+      }
     } else {
       out += fmt::format("{:<36}{}\n", prefix + key,
                          value.is_string() ? value.get<std::string>() : value.dump());
@@ -165,16 +191,22 @@ Status Run(const InspectFlags& flags) {
   KAKEYA_RETURN_IF_ERROR(CheckModelPath(flags.model));
   KAKEYA_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(flags.model));
   KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(flags.model));
+  Json tensors = DescribeTensors(checkpoint, flags.tensors);
+  Status checked;
   if (flags.check) {
-    KAKEYA_RETURN_IF_ERROR(ModelFlags{.path = flags.model}.Load().status());
+    tensors["unknown"] = DescribeUnknown(FindUnknownTensors(checkpoint, config));
+    checked = CheckTensors(checkpoint, config, HeadRows::kAll);
+    // What is refused by name is listed all the same.
+    if (checked.ok()) KAKEYA_RETURN_IF_ERROR(ModelFlags{.path = flags.model}.Load().status());
   }
   const Json report = {{"model", flags.model},
                        {"config", DescribeConfig(config)},
-                       {"tensors", DescribeTensors(checkpoint, flags.tensors)},
+                       {"tensors", std::move(tensors)},
                        {"kv", DescribeKv(config)},
                        {"restorer", DescribeRestorer(flags.model, config, checkpoint)},
                        {"text", DescribeText(flags.model, config)}};
-  return flags.json ? PrintJson(report) : Print(Table(report));
+  KAKEYA_RETURN_IF_ERROR(flags.json ? PrintJson(report) : Print(Table(report)));
+  return checked;
 }
 
 }  // namespace
@@ -182,14 +214,15 @@ Status Run(const InspectFlags& flags) {
 void RegisterInspect(CLI::App* app, int* exit_code) {
   CLI::App* verb = app->add_subcommand("inspect", "Describe a model folder or a GGUF file");
   auto flags = std::make_shared<InspectFlags>();
-  verb->add_option("-m,--model", flags->model,
-                   "Model folder in the Hugging Face layout, or a GGUF file")
+  TakesModel(verb->add_option("-m,--model", flags->model,
+                              "Model folder in the Hugging Face layout, or a GGUF file"))
       ->required()
       ->type_name("MODEL");
   verb->add_flag("--tensors", flags->tensors, "List every tensor");
-  verb->add_flag("--check", flags->check,
-                 "Also load the model: every shape is compared with the config and every weight "
-                 "must be a finite number");
+  verb->add_flag(
+      "--check", flags->check,
+      "Also load the model: every shape is compared with the config, every weight must be "
+      "a finite number, and tensors that the network doesn't have are listed");
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->callback([flags, exit_code] {
     const Status status = Run(*flags);

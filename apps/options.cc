@@ -60,10 +60,12 @@ void WarnOfBosAsText(const Tokenizer& tokenizer, const std::string& text) {
 }  // namespace
 
 void ModelFlags::Register(CLI::App* app) {
-  app->add_option("-m,--model", path,
-                  "Model folder in the Hugging Face layout: config.json, model.safetensors (or "
-                  "shards and their index), tokenizer.json, tokenizer_config.json; or a GGUF file "
-                  "(architectures qwen3 and llama)")
+  TakesModel(
+      app->add_option(
+          "-m,--model", path,
+          "Model folder in the Hugging Face layout: config.json, model.safetensors (or shards and "
+          "their index), tokenizer.json, tokenizer_config.json; or a GGUF file, of one in parts "
+          "any of them (architectures qwen3 and llama)"))
       ->required()
       ->type_name("MODEL");
   app->add_option("--threads", threads, "Threads to compute with (default: the cores)")
@@ -83,6 +85,12 @@ Result<std::unique_ptr<Engine>> ModelFlags::Load(const std::string& restorer_dir
   };
   KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, Engine::Load(path, options));
   if (const auto tokenizer = engine->tokenizer(); tokenizer.ok()) WarnOfTokenizer(**tokenizer);
+  const ModelWeights& weights = engine->model().weights;
+  if (weights.unused_tensors > 0) {
+    progress.Clear();
+    spdlog::warn("{} tensors of {} are not used, {} first: 'kakeya inspect --check' lists them",
+                 weights.unused_tensors, path, weights.first_unused_tensor);
+  }
   return engine;
 }
 
@@ -90,10 +98,18 @@ void WarnOfTokenizer(const Tokenizer& tokenizer) {
   for (const std::string& note : tokenizer.notes()) spdlog::warn("{}", note);
 }
 
-Status CheckModelPath(const std::string& model) {
-  std::error_code ignored;
-  if (IsGgufPath(model) || std::filesystem::is_directory(model, ignored)) return OkStatus();
-  return NotFound("{}: is not a model folder, nor a GGUF file", model.empty() ? "''" : model);
+Status CheckModelPath(const std::string& model) { return ResolveModelPath(model).status(); }
+
+CLI::Option* TakesModel(CLI::Option* option) {
+  return option->transform(CLI::Validator(
+      [](std::string& path) {
+        // What can't be resolved is reported when it is opened.
+        if (const Result<std::string> resolved = ResolveModelPath(path); resolved.ok()) {
+          path = *resolved;
+        }
+        return std::string();
+      },
+      "", "model"));
 }
 
 bool WarnOfFailedRestores(const Session& session) {
@@ -345,7 +361,8 @@ Result<Prompt> PromptFlags::Read() const {
 Result<std::vector<int32_t>> Prompt::Encode(const Engine& engine) const {
   if (!ids.empty()) return ids;
   KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, engine.tokenizer());
-  KAKEYA_ASSIGN_OR_RETURN(std::vector<int32_t> encoded, tokenizer->Encode(text, {.parse_special = special}));
+  KAKEYA_ASSIGN_OR_RETURN(std::vector<int32_t> encoded,
+                          tokenizer->Encode(text, {.parse_special = special}));
   const size_t dropped = DropRepeatedBos(tokenizer->bos_id(), &encoded);
   if (!WarnOfRepeatedBos(dropped) && !special) WarnOfBosAsText(*tokenizer, text);
   return encoded;

@@ -28,8 +28,10 @@ struct ModelFlags {
 // Says on stderr what a person should know of the tokenizer's file.
 void WarnOfTokenizer(const Tokenizer& tokenizer);
 
-// What -m takes: a folder, or a file (a GGUF one, it is hoped). Errors: NotFound.
+// What -m takes: a folder, or a file (a GGUF one, it is hoped). Errors: those of ResolveModelPath.
 Status CheckModelPath(const std::string& model);
+// Makes an option's value the model that it means (format/model_path.h), where there is one.
+CLI::Option* TakesModel(CLI::Option* option);
 
 // --kv, --kv-type, --sink, --window, --restorer, --restore-chunks, --restore-buffer,
 // --prefill-chunk.

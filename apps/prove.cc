@@ -81,7 +81,9 @@ std::string HashOfTexts(const std::string& model) {
     const Result<GgufFile> file = GgufFile::Open(model);
     if (!file.ok() || file->header().tensors.empty()) return fmt::format("{:016x}", 0);
     const auto* bytes = reinterpret_cast<const char*>(file->file().data());
-    return fmt::format("{:016x}", HashOf({bytes, file->header().tensors[0].begin}));
+    const GgufTensor& first = file->header().tensors[0];
+    const size_t end = first.part == 0 ? first.begin : file->file().size();
+    return fmt::format("{:016x}", HashOf({bytes, end}));
   }
   std::string all;
   for (const char* name :

@@ -12,6 +12,7 @@
 #include "format/gguf.h"
 #include "format/gguf_writer.h"
 #include "model/config.h"
+#include "model/tensor_check.h"
 #include "options.h"
 #include "output.h"
 #include "text/gguf_text.h"
@@ -64,14 +65,10 @@ Status CheckOut(const QuantizeFlags& flags) {
   return OkStatus();
 }
 
-Status CheckNotSource(const Checkpoint& source, const std::string& out) {
-  for (const Checkpoint::Tensor& tensor : source.tensors()) {
-    std::error_code ignored;
-    if (std::filesystem::equivalent(tensor.file->path(), out, ignored)) {
-      return InvalidArgument("{}: holds the weights that are to be read", out);
-    }
-  }
-  return OkStatus();
+Status CheckNotSource(const std::string& source, const std::string& out) {
+  std::error_code ignored;
+  if (!std::filesystem::equivalent(source, out, ignored)) return OkStatus();
+  return InvalidArgument("{}: holds the weights that are to be read", out);
 }
 
 Status ReadText(const QuantizeFlags& flags, const ModelConfig& config, Job* job) {
@@ -108,7 +105,10 @@ Result<Job> JobOfFolder(const QuantizeFlags& flags, DType type) {
     job.plan = PlanOfRandom(config, type);
   } else {
     KAKEYA_ASSIGN_OR_RETURN(job.source, Checkpoint::Open(flags.in));
-    KAKEYA_RETURN_IF_ERROR(CheckNotSource(*job.source, flags.out));
+    for (const Checkpoint::Tensor& tensor : job.source->tensors()) {
+      KAKEYA_RETURN_IF_ERROR(CheckNotSource(tensor.file->path(), flags.out));
+    }
+    KAKEYA_RETURN_IF_ERROR(CheckTensors(*job.source, config));
     KAKEYA_ASSIGN_OR_RETURN(job.plan, PlanOfFolder(*job.source, config, type));
   }
   job.metadata = NetworkMetadata(config);
@@ -123,13 +123,18 @@ Result<Job> JobOfGguf(const QuantizeFlags& flags, DType type) {
   if (flags.no_vocab)
     return InvalidArgument("--no-vocab is for folders; a GGUF file keeps its keys");
   // A network that this engine doesn't compute is refused: its tensors may want other care.
-  KAKEYA_RETURN_IF_ERROR(LoadModelConfig(flags.in).status());
+  KAKEYA_ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(flags.in));
   Job job;
   KAKEYA_ASSIGN_OR_RETURN(job.source, Checkpoint::Open(flags.in));
+  KAKEYA_RETURN_IF_ERROR(CheckTensors(*job.source, config));
   KAKEYA_ASSIGN_OR_RETURN(job.plan, PlanOfGguf(*job.source, type));
   KAKEYA_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(flags.in));
+  for (const MappedFile& part : file.parts()) {
+    KAKEYA_RETURN_IF_ERROR(CheckNotSource(part.path(), flags.out));
+  }
   const GgufHeader& header = file.header();
   for (size_t i = 0; i < header.metadata.size(); ++i) {
+    if (header.metadata[i].first.starts_with("split.")) continue;  // OUT is whole
     const auto [begin, end] = header.value_extents[i];
     const auto bytes = file.file().bytes().subspan(begin, end - begin);
     job.metadata.SetRaw(header.metadata[i].first,
@@ -137,7 +142,7 @@ Result<Job> JobOfGguf(const QuantizeFlags& flags, DType type) {
   }
   KAKEYA_ASSIGN_OR_RETURN(const auto alignment, file.GetUnsigned(std::string(kGgufAlignmentKey)));
   job.alignment = alignment.value_or(job.alignment);
-  KAKEYA_RETURN_IF_ERROR(file.file().CheckIntact());
+  KAKEYA_RETURN_IF_ERROR(file.CheckIntact());
   return job;
 }
 
@@ -230,7 +235,8 @@ void RegisterQuantize(CLI::App* app, int* exit_code) {
       app->add_subcommand("quantize", "Write a model as a GGUF file with weights of another type");
   verb->footer(kFooter);
   auto flags = std::make_shared<QuantizeFlags>();
-  verb->add_option("IN", flags->in, "Model folder in the Hugging Face layout, or a GGUF file")
+  TakesModel(
+      verb->add_option("IN", flags->in, "Model folder in the Hugging Face layout, or a GGUF file"))
       ->required();
   verb->add_option("OUT", flags->out,
                    "The file to write; must end in .gguf. An older one is replaced")

@@ -114,8 +114,8 @@ Status Run(const TokenizeFlags& flags) {
 void RegisterTokenize(CLI::App* app, int* exit_code) {
   CLI::App* verb = app->add_subcommand("tokenize", "Show how text becomes token ids, and back");
   auto flags = std::make_shared<TokenizeFlags>();
-  verb->add_option("-m,--model", flags->model,
-                   "Model folder that holds a tokenizer.json, or a GGUF file")
+  TakesModel(verb->add_option("-m,--model", flags->model,
+                              "Model folder that holds a tokenizer.json, or a GGUF file"))
       ->required()
       ->type_name("MODEL");
   flags->text_option = verb->add_option("-p,--prompt", flags->text, "The text")->type_name("TEXT");

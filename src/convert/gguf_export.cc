@@ -11,16 +11,16 @@
 #include "backend/quant_encode.h"
 #include "format/quote.h"
 #include "model/config_rules.h"
+#include "model/gguf_rope.h"
 #include "model/parameter_names.h"
 #include "model/rope.h"
+#include "model/rope_config.h"
 
 namespace kakeya {
 namespace {
 
 // Of what is written at once.
 constexpr uint64_t kPieceBytes = uint64_t{4} << 20;
-
-constexpr char kRopeFactors[] = "rope_freqs.weight";
 
 // Enough for a plan's parameters: what each is and its shape.
 struct NetworkTensor {
@@ -97,13 +97,18 @@ const GgufTensorType& TargetType(const std::string& name, const std::vector<int6
   return FileTypeOf(DType::kF16);
 }
 
-// What Llama 3.1's formula divides each rotary frequency by.
+// Whether a scaling that GGUF has no name for goes into the file as a factor for each frequency.
+bool IsWrittenAsFactors(const RopeConfig& rope) {
+  return rope.scaling == RopeScaling::kLlama3 ||
+         (rope.scaling == RopeScaling::kYarn && !rope.truncate);
+}
+
+// What such a scaling divides each rotary frequency by.
 std::vector<float> RopeFactors(const ModelConfig& config) {
-  const int head_dim = config.common_layer().head_dim;
-  RopeConfig plain = config.ropes[0];
-  plain.scaling = RopeScaling::kNone;
-  const std::vector<float> unscaled = RopeFrequencies(plain, head_dim);
-  const std::vector<float> scaled = RopeFrequencies(config.ropes[0], head_dim);
+  ModelConfig plain = config;
+  plain.ropes[0].scaling = RopeScaling::kNone;
+  const std::vector<float> unscaled = RopeFrequencies(plain, /*rope=*/0);
+  const std::vector<float> scaled = RopeFrequencies(config, /*rope=*/0);
   std::vector<float> factors(scaled.size());
   for (size_t i = 0; i < factors.size(); ++i) factors[i] = unscaled[i] / scaled[i];
   return factors;
@@ -117,11 +122,21 @@ ExportPlan PlanOf(const ModelConfig& config, DType type) {
     const GgufTensorType& stored = TargetType(name, tensor.shape, type, &plan);
     plan.tensors.push_back({.target = {std::move(name), &stored, tensor.shape}});
   }
-  if (config.ropes[0].scaling == RopeScaling::kLlama3) {
-    ExportTensor factors{
-        .target = {kRopeFactors, &FileTypeOf(DType::kF32), {config.common_layer().head_dim / 2}},
-        .values = RopeFactors(config)};
-    plan.tensors.push_back(std::move(factors));
+  const auto add_factors = [&](const char* name, std::vector<float> factors) {
+    plan.tensors.push_back(
+        {.target = {name, &FileTypeOf(DType::kF32), {config.common_layer().head_dim / 2}},
+         .values = std::move(factors)});
+  };
+  const RopeConfig& rope = config.ropes[0];
+  if (IsWrittenAsFactors(rope)) add_factors(kGgufRopeFactors, RopeFactors(config));
+  if (rope.scaling == RopeScaling::kLongRope) {
+    add_factors(kGgufRopeLong, rope.factors);
+    add_factors(kGgufRopeShort, rope.short_factors);
+  }
+  if (rope.scaling == RopeScaling::kDynamic) {
+    plan.notes.emplace_back(
+        "rope_type dynamic is left out: a GGUF file has no name for it, and within the context it "
+        "changes nothing");
   }
   return plan;
 }
@@ -270,6 +285,37 @@ class TensorExporter {
 
 }  // namespace
 
+namespace {
+
+// The keys of the rotary scaling, as ReadGgufRope reads them.
+void AddRopeScaling(const ModelConfig& config, GgufMetadata* out) {
+  const RopeConfig& rope = config.ropes[0];
+  const std::string prefix = std::string(NameOf(config.architecture)) + ".rope.scaling.";
+  const auto set = [&](const char* name, double value) {
+    out->SetF32(prefix + name, static_cast<float>(value));
+  };
+  double attention_factor = rope.attention_factor;
+  const bool yarn = rope.scaling == RopeScaling::kYarn && !IsWrittenAsFactors(rope);
+  if (yarn || rope.scaling == RopeScaling::kLongRope) {
+    out->SetString(prefix + "type", yarn ? "yarn" : "longrope");
+    set("factor", rope.factor);
+    out->SetU32(prefix + "original_context_length",
+                static_cast<uint32_t>(rope.original_max_positions));
+  }
+  if (yarn) {
+    set("yarn_beta_fast", rope.beta_fast);
+    set("yarn_beta_slow", rope.beta_slow);
+    attention_factor /= YarnMagnitude(rope.factor);  // which whoever reads the file multiplies by
+  }
+  if (rope.scaling == RopeScaling::kLinear) {
+    out->SetString(prefix + "type", "linear");
+    set("factor", rope.factor);
+  }
+  if (attention_factor != 1) set("attn_factor", attention_factor);
+}
+
+}  // namespace
+
 GgufMetadata NetworkMetadata(const ModelConfig& config) {
   GgufMetadata out;
   const std::string arch = NameOf(config.architecture);
@@ -291,10 +337,7 @@ GgufMetadata NetworkMetadata(const ModelConfig& config) {
   set(keys.vocab_size, config.vocab_size);
   out.SetF32(arch + ".attention.layer_norm_rms_epsilon", config.rms_norm_eps);
   out.SetF32(arch + ".rope.freq_base", static_cast<float>(config.ropes[0].theta));
-  if (config.ropes[0].scaling == RopeScaling::kLinear) {
-    out.SetString(arch + ".rope.scaling.type", "linear");
-    out.SetF32(arch + ".rope.scaling.factor", static_cast<float>(config.ropes[0].factor));
-  }
+  AddRopeScaling(config, &out);
   return out;
 }
 

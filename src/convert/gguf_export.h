@@ -20,7 +20,7 @@
 namespace kakeya {
 
 // The keys of a network's architecture, as ggml's docs/gguf.md lists them; nothing of its text.
-// Llama 3.1's rotary scaling is no key but the tensor rope_freqs.weight.
+// Rotary scalings that GGUF has no keys for are no keys but the tensor rope_freqs.weight.
 GgufMetadata NetworkMetadata(const ModelConfig& config);
 
 // Says in general.file_type and general.quantization_version what most matrices are. REQUIRES:

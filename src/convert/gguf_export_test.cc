@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/memory_budget.h"
+#include "format/json.h"
 #include "format/test_files.h"
 #include "model/rope.h"
 #include "model/weights.h"
@@ -13,7 +14,7 @@ namespace kakeya {
 namespace {
 
 std::vector<float> FrequenciesOf(const ModelConfig& config) {
-  return RopeFrequencies(config.ropes[0], config.common_layer().head_dim);
+  return RopeFrequencies(config, /*rope=*/0);
 }
 
 ModelConfig Small(Architecture architecture) {
@@ -92,6 +93,42 @@ TEST_F(GgufExportTest, RotaryScalingComesBack) {
   const std::vector<float> got = FrequenciesOf(*llama3);
   ASSERT_EQ(got.size(), want.size());
   for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i] / want[i], 1, 1e-6) << i;
+}
+
+TEST_F(GgufExportTest, YarnAndLongRopeComeBack) {
+  const std::string yarn =
+      R"("rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 64)";
+  const std::string list = "[1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5]";
+  const std::string scalings[] = {
+      yarn,
+      yarn + R"(, "beta_fast": 8, "beta_slow": 2, "attention_factor": 1.5)",
+      yarn + R"(, "truncate": false)",
+      R"("rope_type": "longrope", "original_max_position_embeddings": 64, "long_factor": )" + list +
+          R"(, "short_factor": )" + list,
+      R"("rope_type": "dynamic", "factor": 2)",
+  };
+  for (const std::string& scaling : scalings) {
+    const auto config = ParseModelConfig(*ParseJson(
+        R"({"model_type": "llama", "vocab_size": 96, "hidden_size": 64, "intermediate_size": 96,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 128,
+            "rope_theta": 500.0, "rope_scaling": {)" +
+        scaling + "}}"));
+    ASSERT_TRUE(config.ok()) << config.status().message();
+    const std::string path = Write(*config, DType::kF32);
+    const auto read = LoadModelConfig(path);
+    ASSERT_TRUE(read.ok()) << read.status().message();
+    EXPECT_EQ(read->max_positions, config->max_positions) << scaling;
+    const Rotation want = RotationOf(*config, /*rope=*/0);
+    const Rotation got = RotationOf(*read, /*rope=*/0);
+    EXPECT_FLOAT_EQ(got.magnitude, want.magnitude) << scaling;
+    ASSERT_EQ(got.frequencies.size(), want.frequencies.size());
+    for (size_t i = 0; i < want.frequencies.size(); ++i) {
+      EXPECT_NEAR(got.frequencies[i] / want.frequencies[i], 1, 1e-6) << scaling << i;
+    }
+    MemoryBudget budget;
+    const auto weights = LoadWeights(path, *read, &budget, nullptr);
+    EXPECT_TRUE(weights.ok()) << weights.status().message();
+  }
 }
 
 TEST_F(GgufExportTest, ThreadsDoNotChangeAByte) {

@@ -72,7 +72,7 @@ class StepTest : public testing::Test {
       auto restorer = std::make_unique<FaultyRestorer>(
           LearnedRestorer::Create(&models_.verifier, &models_.restorer, budget).value(), &calls_,
           &fail_at_);
-      timeline.restoration = Restoration::Create(shape, models_.verifier.FrequenciesOf(0),
+      timeline.restoration = Restoration::Create(shape, models_.verifier.RotationFor(0),
                                                  std::move(restorer), 3, size_t{1} << 18, budget)
                                  .value();
     }

@@ -41,12 +41,11 @@ std::optional<DType> DTypeOf(const GgufTensorType& type) {
   return std::nullopt;
 }
 
-}  // namespace
-
-bool IsGgufPath(const std::string& model) {
-  struct stat info;
-  return ::stat(model.c_str(), &info) == 0 && !S_ISDIR(info.st_mode);
+Checkpoint::Tensor MakeTensor(const SafetensorsFile& file, const SafetensorsEntry& entry) {
+  return {entry.name, entry.type, entry.dtype, entry.shape, &file.file(), entry.begin, entry.end};
 }
+
+}  // namespace
 
 const std::string& Checkpoint::path() const {
   return is_gguf() ? gguf_->file().path() : files_[0].file().path();
@@ -72,7 +71,7 @@ void Checkpoint::Add(Tensor tensor) {
 }
 
 void Checkpoint::Add(const SafetensorsFile& file, const SafetensorsEntry& entry) {
-  Add({entry.name, entry.type, entry.dtype, entry.shape, &file.file(), entry.begin, entry.end});
+  Add(MakeTensor(file, entry));
 }
 
 // tensors_ has its final place: only now may its names be pointed at.
@@ -100,16 +99,11 @@ Result<Checkpoint> Checkpoint::Open(const std::string& model) {
 
 Result<Checkpoint> Checkpoint::OpenGguf(const std::string& path) {
   KAKEYA_ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(path));
-  KAKEYA_ASSIGN_OR_RETURN(const auto parts, file.GetUnsigned("split.count"));
-  if (parts.value_or(1) > 1) {
-    return Unsupported("{}: is one of {} files; merge them into one first (key 'split.count')",
-                       path, *parts);
-  }
   Checkpoint checkpoint;
   checkpoint.gguf_ = std::make_unique<const GgufFile>(std::move(file));
   for (const GgufTensor& tensor : checkpoint.gguf_->header().tensors) {
     checkpoint.Add({tensor.name, std::string(tensor.type->name), DTypeOf(*tensor.type),
-                    tensor.shape, &checkpoint.gguf_->file(), tensor.begin, tensor.end});
+                    tensor.shape, &checkpoint.gguf_->FileOf(tensor), tensor.begin, tensor.end});
   }
   checkpoint.Index();
   return checkpoint;
@@ -161,11 +155,18 @@ Result<Checkpoint> Checkpoint::OpenShards(const std::string& dir, const std::str
     }
   }
   checkpoint.Index();
+  for (const SafetensorsFile& file : checkpoint.files_) {
+    for (const SafetensorsEntry& entry : file.entries()) {
+      if (checkpoint.Find(entry.name) == nullptr) {
+        checkpoint.unlisted_.push_back(MakeTensor(file, entry));
+      }
+    }
+  }
   return checkpoint;
 }
 
 Status Checkpoint::CheckIntact() const {
-  if (is_gguf()) return gguf_->file().CheckIntact();
+  if (is_gguf()) return gguf_->CheckIntact();
   for (const SafetensorsFile& file : files_) KAKEYA_RETURN_IF_ERROR(file.file().CheckIntact());
   return OkStatus();
 }

@@ -1,6 +1,6 @@
 // The tensors of a model, whatever holds them: a folder in HF's layout (one model.safetensors, or
 // shards that model.safetensors.index.json lists: {"weight_map": {TENSOR: SHARD, ...}}), or a GGUF
-// file.
+// file, in parts or whole.
 //
 // Thread safety: all const members may be called from any thread.
 #ifndef KAKEYA_FORMAT_CHECKPOINT_H_
@@ -18,12 +18,10 @@
 #include "base/status.h"
 #include "base/tensor_view.h"
 #include "format/gguf.h"
+#include "format/model_path.h"
 #include "format/safetensors.h"
 
 namespace kakeya {
-
-// Whether a model's path is taken for a GGUF file: whatever isn't a folder is.
-bool IsGgufPath(const std::string& model);
 
 class Checkpoint {
  public:
@@ -44,16 +42,18 @@ class Checkpoint {
 
   // Maps all files and checks their headers. A shard is a file of this very folder: a name with a
   // slash, or "..", is refused. Errors, naming the file: NotFound (no file, a shard is missing),
-  // Corrupt (a tensor isn't in its shard), Unsupported (one of several GGUF files), and those of
-  // SafetensorsFile::Open and GgufFile::Open.
+  // Corrupt (a tensor isn't in its shard), and those of SafetensorsFile::Open and
+  // GgufFile::Open.
   static Result<Checkpoint> Open(const std::string& model);
 
   bool is_gguf() const { return gguf_ != nullptr; }
-  size_t file_count() const { return is_gguf() ? 1 : files_.size(); }
+  size_t file_count() const { return is_gguf() ? gguf_->parts().size() : files_.size(); }
   // Of the first file, for messages about what is in none.
   const std::string& path() const;
   // File by file, in the order of their data.
   const std::vector<Tensor>& tensors() const { return tensors_; }
+  // What shards hold and their index doesn't name; none of tensors().
+  const std::vector<Tensor>& unlisted() const { return unlisted_; }
   // Of all tensors.
   uint64_t bytes() const { return bytes_; }
   // nullptr when there is no such tensor.
@@ -75,6 +75,7 @@ class Checkpoint {
   std::vector<SafetensorsFile> files_;    // of a folder
   std::unique_ptr<const GgufFile> gguf_;  // null: a folder
   std::vector<Tensor> tensors_;
+  std::vector<Tensor> unlisted_;
   std::unordered_map<std::string_view, size_t> by_name_;  // into tensors_
   uint64_t bytes_ = 0;
 };

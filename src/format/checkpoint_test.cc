@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "format/gguf_test_util.h"
+#include "format/json.h"
 #include "format/test_files.h"
 
 namespace kakeya {
@@ -64,6 +65,8 @@ TEST_F(CheckpointTest, ShardsAreRead) {
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
   EXPECT_EQ(Names(*checkpoint), (std::vector<std::string>{"a", "c", "b"}));
   EXPECT_EQ(checkpoint->tensors().size(), 3u);
+  ASSERT_EQ(checkpoint->unlisted().size(), 1u);
+  EXPECT_EQ(checkpoint->unlisted()[0].name, "unlisted");
   EXPECT_EQ(checkpoint->Find("b")->file->path(), dir_.File("two.safetensors"));
 }
 
@@ -151,14 +154,6 @@ TEST_F(CheckpointTest, TypeThatIsNotComputedIsRefusedWithTensorAndType) {
                path + ": tensor 'w' has type I32; this engine reads F32, F16");
 }
 
-TEST_F(CheckpointTest, OneOfSeveralGgufFilesIsRefused) {
-  dir_.Write("m.gguf", SmallGguf("split.count", 3));
-  const Result<Checkpoint> checkpoint = Checkpoint::Open(dir_.File("m.gguf"));
-  EXPECT_EQ(
-      checkpoint.status().message(),
-      dir_.File("m.gguf") + ": is one of 3 files; merge them into one first (key 'split.count')");
-}
-
 TEST_F(CheckpointTest, ShardThatShrinksIsReported) {
   dir_.Write("one.safetensors", Bytes({"a"}));
   WriteIndex(R"({"a":"one.safetensors"})");
@@ -168,6 +163,28 @@ TEST_F(CheckpointTest, ShardThatShrinksIsReported) {
   ASSERT_EQ(::truncate(dir_.File("one.safetensors").c_str(), 10), 0);
   EXPECT_PRED2(testing::Contains, checkpoint->CheckIntact().message(),
                "one.safetensors: truncated");
+}
+
+TEST_F(CheckpointTest, LfsPointersAreNamedAsSuch) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') +
+      "\nsize 1192135096\n";
+  const std::string reason =
+      ": is a Git LFS pointer, not the file of 1192135096 bytes that it stands for: 'git lfs pull' "
+      "brings that";
+  const std::string gguf = dir_.Write("m.gguf", pointer);
+  EXPECT_EQ(Checkpoint::Open(gguf).status().message(), gguf + reason);
+  const std::string json = dir_.Write("tokenizer.json", pointer);
+  const Result<Json> read = ReadJsonFile(json);
+  EXPECT_EQ(read.status().message(), json + reason);
+  EXPECT_EQ(read.status().code(), StatusCode::kCorrupt);  // not missing: it won't do without
+  dir_.Write("one.safetensors", pointer);
+  WriteIndex(R"({"a":"one.safetensors"})");
+  EXPECT_PRED2(testing::Contains, OpenError(), dir_.File("one.safetensors") + reason);
+  dir_.Write("model.safetensors", pointer.substr(0, 60));
+  EXPECT_EQ(OpenError(), dir_.File("model.safetensors") +
+                             ": is a Git LFS pointer, not the file that it stands for: 'git lfs "
+                             "pull' brings that");
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "format/gguf_reader.h"
+#include "format/gguf_split.h"
+#include "format/lfs_pointer.h"
 #include "format/utf8.h"
 
 namespace kakeya {
@@ -15,20 +17,71 @@ constexpr const char* kValueNames[] = {"u8",   "i8",     "u16",   "i16", "u32", 
 
 }  // namespace
 
-GgufFile::GgufFile(MappedFile file, GgufHeader header)
-    : file_(std::move(file)), header_(std::move(header)) {
+GgufFile::GgufFile(std::vector<MappedFile> parts, GgufHeader header)
+    : parts_(std::move(parts)), header_(std::move(header)) {
   for (size_t i = 0; i < header_.tensors.size(); ++i) tensors_.emplace(header_.tensors[i].name, i);
   for (size_t i = 0; i < header_.metadata.size(); ++i) {
     metadata_.emplace(header_.metadata[i].first, i);
   }
 }
 
-Result<GgufFile> GgufFile::Open(const std::string& path) {
+namespace {
+
+struct Part {
+  MappedFile file;
+  GgufHeader header;
+};
+
+Result<Part> OpenPart(const std::string& path) {
   KAKEYA_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
+  KAKEYA_RETURN_IF_ERROR(
+      RefuseLfsPointer(path, {reinterpret_cast<const char*>(file.data()), file.size()}));
   Result<GgufHeader> header = ParseGgufHeader(file.bytes(), file.size());
   KAKEYA_RETURN_IF_ERROR(file.CheckIntact());  // a file that shrank is the reason for any error
   if (!header.ok()) return header.status().WithContext(path);
-  return GgufFile(std::move(file), *std::move(header));
+  return Part{std::move(file), *std::move(header)};
+}
+
+}  // namespace
+
+Result<GgufFile> GgufFile::Open(const std::string& path) {
+  KAKEYA_ASSIGN_OR_RETURN(Part part, OpenPart(path));
+  const Result<uint64_t> count = GgufPartCount(part.header);
+  if (!count.ok()) return count.status().WithContext(path);
+  if (*count > 1) return OpenParts(path, *count);
+  std::vector<MappedFile> files;
+  files.push_back(std::move(part.file));
+  return GgufFile(std::move(files), std::move(part.header));
+}
+
+Result<GgufFile> GgufFile::OpenParts(const std::string& path, uint64_t count) {
+  const std::optional<GgufSplitName> name = ParseGgufSplitName(path);
+  if (!name) {
+    return Unsupported(
+        "{}: is one of {} files (key 'split.count'), but not named as such (NAME-00001-of-{:05}"
+        ".gguf): the others can't be found",
+        path, count, count);
+  }
+  std::vector<std::string> paths;
+  std::vector<MappedFile> files;
+  std::vector<GgufHeader> headers;
+  for (uint64_t i = 1; i <= name->count; ++i) {
+    paths.push_back(name->Path(i));
+    Result<Part> part = OpenPart(paths.back());
+    if (part.status().code() == StatusCode::kNotFound) {
+      return NotFound("{}: part {} of {} is missing: {}", path, i, name->count, paths.back());
+    }
+    if (!part.ok()) return part.status();
+    files.push_back(std::move(part->file));
+    headers.push_back(std::move(part->header));
+  }
+  KAKEYA_ASSIGN_OR_RETURN(GgufHeader header, JoinGgufParts(paths, std::move(headers)));
+  return GgufFile(std::move(files), std::move(header));
+}
+
+Status GgufFile::CheckIntact() const {
+  for (const MappedFile& part : parts_) KAKEYA_RETURN_IF_ERROR(part.CheckIntact());
+  return OkStatus();
 }
 
 const GgufTensor* GgufFile::Find(std::string_view name) const {
@@ -47,8 +100,8 @@ Result<std::optional<uint64_t>> GgufFile::GetUnsigned(std::string_view key) cons
   if (const auto* number = std::get_if<uint64_t>(value)) return std::optional(*number);
   const auto* number = std::get_if<int64_t>(value);
   if (number != nullptr && *number >= 0) return std::optional(static_cast<uint64_t>(*number));
-  if (number != nullptr) return Corrupt("{}: key '{}' is {}", file_.path(), key, *number);
-  return Corrupt("{}: key '{}' must be an integer", file_.path(), key);
+  if (number != nullptr) return Corrupt("{}: key '{}' is {}", file().path(), key, *number);
+  return Corrupt("{}: key '{}' must be an integer", file().path(), key);
 }
 
 Result<std::optional<double>> GgufFile::GetNumber(std::string_view key) const {
@@ -61,23 +114,23 @@ Result<std::optional<double>> GgufFile::GetNumber(std::string_view key) const {
   if (const auto* number = std::get_if<int64_t>(value)) {
     return std::optional(static_cast<double>(*number));
   }
-  return Corrupt("{}: key '{}' must be a number", file_.path(), key);
+  return Corrupt("{}: key '{}' must be a number", file().path(), key);
 }
 
 Result<std::optional<bool>> GgufFile::GetBool(std::string_view key) const {
   const GgufValue* value = Metadata(key);
   if (value == nullptr) return std::optional<bool>();
   if (const bool* flag = std::get_if<bool>(value)) return std::optional(*flag);
-  return Corrupt("{}: key '{}' must be a bool", file_.path(), key);
+  return Corrupt("{}: key '{}' must be a bool", file().path(), key);
 }
 
 Result<std::optional<std::string>> GgufFile::GetString(std::string_view key) const {
   const GgufValue* value = Metadata(key);
   if (value == nullptr) return std::optional<std::string>();
   const auto* text = std::get_if<std::string>(value);
-  if (text == nullptr) return Corrupt("{}: key '{}' must be a string", file_.path(), key);
+  if (text == nullptr) return Corrupt("{}: key '{}' must be a string", file().path(), key);
   if (FindInvalidUtf8(*text) != text->size()) {
-    return Corrupt("{}: key '{}' isn't UTF-8", file_.path(), key);
+    return Corrupt("{}: key '{}' isn't UTF-8", file().path(), key);
   }
   return std::optional(*text);
 }
@@ -87,7 +140,7 @@ Result<const GgufArray*> GgufFile::GetArray(std::string_view key) const {
   const GgufValue* value = Metadata(key);
   if (value == nullptr) return static_cast<const GgufArray*>(nullptr);
   if (const auto* array = std::get_if<GgufArray>(value)) return array;
-  return Corrupt("{}: key '{}' must be an array", file_.path(), key);
+  return Corrupt("{}: key '{}' must be an array", file().path(), key);
 }
 
 Result<std::optional<std::vector<std::string>>> GgufFile::GetStrings(std::string_view key) const {
@@ -97,12 +150,12 @@ Result<std::optional<std::vector<std::string>>> GgufFile::GetStrings(std::string
   if (array->element_type != gguf::kString) return WrongElements(key, *array, "strings");
   out.emplace();
   // The file may have changed since it was checked: so may the lengths.
-  gguf::Reader reader(file_.bytes().first(array->end), array->begin);
+  gguf::Reader reader(file().bytes().first(array->end), array->begin);
   for (uint64_t i = 0; i < array->count; ++i) {
     KAKEYA_ASSIGN_OR_RETURN(const std::string_view text,
                             reader.String("string", std::numeric_limits<uint64_t>::max()));
     if (FindInvalidUtf8(text) != text.size()) {
-      return Corrupt("{}: key '{}' element {} isn't UTF-8", file_.path(), key, i);
+      return Corrupt("{}: key '{}' element {} isn't UTF-8", file().path(), key, i);
     }
     out->emplace_back(text);
   }
@@ -115,13 +168,13 @@ Result<std::optional<std::vector<int64_t>>> GgufFile::GetIntegers(std::string_vi
   if (array == nullptr) return out;
   out.emplace();
   const std::span<const std::byte> bytes =
-      file_.bytes().subspan(array->begin, array->end - array->begin);
+      file().bytes().subspan(array->begin, array->end - array->begin);
   const auto read = [&]<typename T>(T) -> Status {
     for (uint64_t i = 0; i < array->count; ++i) {
       T value;
       std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));
       if (!std::in_range<int64_t>(value)) {
-        return Corrupt("{}: key '{}' element {} is {}", file_.path(), key, i, value);
+        return Corrupt("{}: key '{}' element {} is {}", file().path(), key, i, value);
       }
       out->push_back(static_cast<int64_t>(value));
     }
@@ -164,14 +217,14 @@ Result<std::optional<std::vector<float>>> GgufFile::GetFloats(std::string_view k
   if (array->element_type != gguf::kF32) return WrongElements(key, *array, "f32");
   out.emplace(array->count);
   if (array->count > 0) {
-    std::memcpy(out->data(), file_.data() + array->begin, array->end - array->begin);
+    std::memcpy(out->data(), file().data() + array->begin, array->end - array->begin);
   }
   return out;
 }
 
 Status GgufFile::WrongElements(std::string_view key, const GgufArray& array,
                                const char* wanted) const {
-  return Corrupt("{}: key '{}' must hold {}, holds {}", file_.path(), key, wanted,
+  return Corrupt("{}: key '{}' must hold {}, holds {}", file().path(), key, wanted,
                  kValueNames[array.element_type]);
 }
 

@@ -51,6 +51,7 @@ struct GgufTensor {
   std::vector<int64_t> shape;  // outermost first; at least one dimension, each at least 1
   uint64_t begin = 0;          // first byte, counted from the start of the file
   uint64_t end = 0;            // one past the last
+  size_t part = 0;             // of a model in several files: which holds it
 };
 
 // An array stays in the file; its extent has been checked.
@@ -59,6 +60,8 @@ struct GgufArray {
   uint64_t count = 0;
   uint64_t begin = 0;  // first byte of the first element, counted from the start of the file
   uint64_t end = 0;    // one past the last
+
+  bool operator==(const GgufArray&) const = default;
 };
 
 // A metadata value. Integers keep their sign; F32 is widened, exactly.
@@ -78,19 +81,29 @@ struct GgufHeader {
 // byte order.
 Result<GgufHeader> ParseGgufHeader(std::span<const std::byte> bytes, uint64_t file_size);
 
+// A model in one file, or in several (format/gguf_split.h).
 class GgufFile {
  public:
-  // Maps the file and checks its header; tensors are not read. Errors name the file: those of
-  // MappedFile::Open and ParseGgufHeader.
+  // Maps the file and checks its header; tensors are not read. Where it is a part of a model, the
+  // others are opened as well, whichever was named. Errors name the file: those of
+  // MappedFile::Open and ParseGgufHeader; NotFound (a part is missing), Corrupt (a part of another
+  // model, a tensor in two parts or in none), Unsupported (a part whose name doesn't say where the
+  // others are); a Git LFS pointer.
   static Result<GgufFile> Open(const std::string& path);
 
-  const MappedFile& file() const { return file_; }
+  // The file with the metadata: the only one, or the first part.
+  const MappedFile& file() const { return parts_[0]; }
+  // All of them.
+  const std::vector<MappedFile>& parts() const { return parts_; }
+  const MappedFile& FileOf(const GgufTensor& tensor) const { return parts_[tensor.part]; }
+  // The first error of the files' CheckIntact.
+  Status CheckIntact() const;
   const GgufHeader& header() const { return header_; }
   // nullptr when there is no such tensor.
   const GgufTensor* Find(std::string_view name) const;
   // The tensor's mapped bytes, valid as long as this object; aligned to general.alignment only.
   std::span<const std::byte> Data(const GgufTensor& tensor) const {
-    return file_.bytes().subspan(tensor.begin, tensor.end - tensor.begin);
+    return FileOf(tensor).bytes().subspan(tensor.begin, tensor.end - tensor.begin);
   }
 
   // nullptr when there is no such key.
@@ -107,12 +120,13 @@ class GgufFile {
   Result<std::optional<std::vector<float>>> GetFloats(std::string_view key) const;  // F32 only
 
  private:
-  GgufFile(MappedFile file, GgufHeader header);
+  GgufFile(std::vector<MappedFile> parts, GgufHeader header);
+  static Result<GgufFile> OpenParts(const std::string& path, uint64_t count);
   Result<const GgufArray*> GetArray(std::string_view key) const;
   Status WrongElements(std::string_view key, const GgufArray& array, const char* wanted) const;
 
-  MappedFile file_;
-  GgufHeader header_;
+  std::vector<MappedFile> parts_;                          // at least one
+  GgufHeader header_;                                      // of the first, with the tensors of all
   std::unordered_map<std::string_view, size_t> tensors_;   // into header_.tensors
   std::unordered_map<std::string_view, size_t> metadata_;  // into header_.metadata
 };

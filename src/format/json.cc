@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <new>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "format/lfs_pointer.h"
 #include "format/quote.h"
 #include "format/read_file.h"
 
@@ -39,6 +41,47 @@ class CountingIterator {
   const char** seen_;
 };
 
+// A number that JSON doesn't have.
+struct PythonNumber {
+  size_t end = 0;  // offset behind its last byte
+  double value = 0;
+};
+
+bool Holds(std::string_view characters, char c) { return characters.find(c) != characters.npos; }
+
+// Writes a JSON number of the same length, zero, over each NaN, Infinity and -Infinity that stands
+// where a value may stand, and lists what they were, in order. Anything else is left to the parser.
+std::vector<PythonNumber> ReplacePythonNumbers(std::string* text) {
+  constexpr std::pair<std::string_view, std::string_view> kSpellings[] = {
+      {"NaN", "0e0"}, {"-Infinity", "-0e000000"}, {"Infinity", "0e000000"}};
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  constexpr double kValues[] = {std::numeric_limits<double>::quiet_NaN(), -kInfinity, kInfinity};
+  std::vector<PythonNumber> found;
+  bool in_string = false;
+  bool may_begin = true;  // the byte before ends no number and no word
+  for (size_t i = 0; i < text->size(); ++i) {
+    const char c = (*text)[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      in_string = c != '"';
+      continue;
+    }
+    in_string = c == '"';
+    for (size_t k = 0; may_begin && k < std::size(kSpellings); ++k) {
+      const auto& [spelling, zero] = kSpellings[k];
+      const size_t end = i + spelling.size();
+      if (text->compare(i, spelling.size(), spelling) != 0) continue;
+      if (end < text->size() && !Holds(" \t\n\r,]}", (*text)[end])) continue;
+      text->replace(i, zero.size(), zero);
+      i += zero.size() - 1;
+      found.push_back({i + 1, kValues[k]});
+      break;
+    }
+    may_begin = Holds(" \t\n\r,:[", c);
+  }
+  return found;
+}
+
 // The first key that an object holds twice, or null. Small objects are compared pairwise: most are.
 const std::string* FindDuplicateKey(const Json::object_t& object) {
   constexpr size_t kPairwise = 12;
@@ -64,14 +107,23 @@ const std::string* FindDuplicateKey(const Json::object_t& object) {
 // appended to a vector of the right size when it ends.
 class Builder {
  public:
-  Builder(const JsonLimits& limits, const char* begin, const char** seen)
-      : limits_(limits), begin_(begin), seen_(seen) {}
+  Builder(const JsonLimits& limits, std::vector<PythonNumber> python_numbers, const char* begin,
+          const char** seen)
+      : limits_(limits), python_numbers_(std::move(python_numbers)), begin_(begin), seen_(seen) {}
 
   bool null() { return Add(nullptr); }
   bool boolean(bool value) { return Add(value); }
   bool number_integer(int64_t value) { return Add(value); }
   bool number_unsigned(uint64_t value) { return Add(value); }
   bool number_float(double value, const std::string&) {
+    if (python_number_ < python_numbers_.size()) {
+      const PythonNumber& next = python_numbers_[python_number_];
+      // A number is known to have ended when the byte behind it has been seen, if there is one.
+      if (offset() == next.end || offset() == next.end + 1) {
+        ++python_number_;
+        return Add(next.value);
+      }
+    }
     return std::isfinite(value) ? Add(value) : Fail("number out of range");
   }
   bool string(std::string& value) { return Add(std::move(value)); }
@@ -161,6 +213,8 @@ class Builder {
   bool TooMany() { return Fail(fmt::format("more than {} values", limits_.max_values)); }
 
   const JsonLimits& limits_;
+  const std::vector<PythonNumber> python_numbers_;
+  size_t python_number_ = 0;  // the next of them
   const char* begin_;
   const char** seen_;
   Status status_;
@@ -173,6 +227,14 @@ const char* TypeName(const Json& value) { return value.type_name(); }
 
 Status WrongType(const char* key, const char* wanted, const Json& value) {
   return Corrupt("key '{}' must be {}, is {}", key, wanted, TypeName(value));
+}
+
+// A number for a message; the library writes null for those that JSON doesn't have.
+std::string Shown(const Json& number) {
+  const double value = number.get<double>();
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
+  return number.dump();
 }
 
 // The member, or null when it is absent or null.
@@ -204,8 +266,16 @@ Result<Json> ParseJson(std::string_view text, const JsonLimits& limits) try {
   if (const size_t zero = text.find('\0'); zero != text.npos) {
     return Corrupt("byte {}: a zero byte", zero);
   }
+  std::string copy;
+  std::vector<PythonNumber> python_numbers;
+  if (limits.python_numbers &&
+      (text.find("NaN") != text.npos || text.find("Infinity") != text.npos)) {
+    copy = text;
+    python_numbers = ReplacePythonNumbers(&copy);
+    text = copy;
+  }
   const char* seen = text.data();
-  Builder builder(limits, text.data(), &seen);
+  Builder builder(limits, std::move(python_numbers), text.data(), &seen);
   const char* end = text.data() + text.size();
   const bool done =
       Json::sax_parse(CountingIterator(text.data(), &seen), CountingIterator(end, &seen), &builder,
@@ -218,6 +288,7 @@ Result<Json> ParseJson(std::string_view text, const JsonLimits& limits) try {
 
 Result<Json> ReadJsonFile(const std::string& path, const JsonLimits& limits) {
   KAKEYA_ASSIGN_OR_RETURN(const std::string text, ReadFileBytes(path, limits.max_bytes));
+  KAKEYA_RETURN_IF_ERROR(RefuseLfsPointer(path, text));
   Result<Json> value = ParseJson(text, limits);
   if (!value.ok()) return value.status().WithContext(path);
   return value;
@@ -245,7 +316,7 @@ Result<std::optional<double>> FindDouble(const Json& object, const char* key, do
   if (!value->is_number()) return WrongType(key, "a number", *value);
   const double number = value->get<double>();
   if (!(number >= min && number <= max)) {
-    return Corrupt("key '{}' is {}, must lie in [{}, {}]", key, value->dump(), min, max);
+    return Corrupt("key '{}' is {}, must lie in [{}, {}]", key, Shown(*value), min, max);
   }
   return std::optional<double>(number);
 }

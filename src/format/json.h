@@ -26,6 +26,9 @@ struct JsonLimits {
   size_t max_bytes = size_t{64} << 20;   // a larger text is refused unread
   int max_depth = 64;                    // nested arrays and objects
   size_t max_values = size_t{16} << 20;  // a two-byte value costs 16 bytes of memory
+  // NaN, Infinity and -Infinity are numbers, as in what Python writes. Whoever reads such a number
+  // through the accessors below is told that it is out of range.
+  bool python_numbers = false;
 };
 
 // Parses exactly one JSON value, in time linear in the text. Errors: Corrupt, one line with the
@@ -36,7 +39,7 @@ struct JsonLimits {
 Result<Json> ParseJson(std::string_view text, const JsonLimits& limits = {});
 
 // Reads a regular file and parses it. Errors name the file; a directory, FIFO or device is
-// one.
+// one, and so is a Git LFS pointer.
 Result<Json> ReadJsonFile(const std::string& path, const JsonLimits& limits = {});
 
 // Typed access to the members of an object. The Get* calls want the key; the Find* calls give

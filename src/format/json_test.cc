@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
+#include <limits>
 #include <string>
 
 #include "format/test_files.h"
@@ -174,6 +176,45 @@ TEST_F(JsonAccessTest, WrongTypesAreErrorsThatNameTheKey) {
   EXPECT_FALSE(FindObject(object_, "a").ok());
   EXPECT_FALSE(FindArray(object_, "o").ok());
   EXPECT_FALSE(GetInt(Json::array(), "i", 0, 1).ok());
+}
+
+// What Python's json.dumps writes for numbers that JSON doesn't have.
+TEST(JsonPythonNumbersTest, AreReadWhereTheyAreWanted) {
+  const std::string text =
+      R"({"a": Infinity, "b": [NaN,-Infinity, 0e0, 1.5], "s": "\"NaN, Infinity: ", "n": NaN})";
+  const Result<Json> json = ParseJson(text, {.python_numbers = true});
+  ASSERT_TRUE(json.ok()) << json.status().message();
+  EXPECT_EQ((*json)["a"], std::numeric_limits<double>::infinity());
+  EXPECT_TRUE(std::isnan((*json)["b"][0].get<double>()));
+  EXPECT_EQ((*json)["b"][1], -std::numeric_limits<double>::infinity());
+  EXPECT_EQ((*json)["b"][2], 0.0);
+  EXPECT_EQ((*json)["b"][3], 1.5);
+  EXPECT_EQ((*json)["s"], "\"NaN, Infinity: ");
+  EXPECT_TRUE(std::isnan((*json)["n"].get<double>()));
+  EXPECT_TRUE(std::isnan(ParseJson("NaN", {.python_numbers = true})->get<double>()));
+  EXPECT_FALSE(ParseJson(text).ok());  // elsewhere they are errors
+}
+
+TEST(JsonPythonNumbersTest, OtherWordsAreErrorsWithTheirOffset) {
+  for (const char* text : {"[nan]", "[Infinit]", "[1NaN]", "[NaN1]", "[NaNNaN]", "[--Infinity]",
+                           "[+Infinity]", "[NaN", "{NaN: 1}", "[inf]", "[\"\\\"NaN]"}) {
+    EXPECT_FALSE(ParseJson(text, {.python_numbers = true}).ok()) << text;
+  }
+  EXPECT_PRED2(testing::StartsWith,
+               ParseJson(R"({"a":NaN,"a":1})", {.python_numbers = true}).status().message(),
+               "byte 15: key 'a' appears twice");
+}
+
+TEST(JsonPythonNumbersTest, AreOutOfEveryRange) {
+  const Result<Json> json =
+      ParseJson(R"({"x": Infinity, "y": -Infinity, "z": NaN})", {.python_numbers = true});
+  ASSERT_TRUE(json.ok());
+  EXPECT_EQ(FindDouble(*json, "x", 0, 1).status().message(),
+            "key 'x' is Infinity, must lie in [0, 1]");
+  EXPECT_EQ(FindDouble(*json, "y", 0, 1).status().message(),
+            "key 'y' is -Infinity, must lie in [0, 1]");
+  EXPECT_EQ(FindDouble(*json, "z", 0, 1).status().message(), "key 'z' is NaN, must lie in [0, 1]");
+  EXPECT_EQ(FindInt(*json, "x", 0, 1).status().message(), "key 'x' must be an integer, is number");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "format/json.h"
+#include "format/lfs_pointer.h"
 #include "format/quote.h"
 #include "format/utf8.h"
 #include "format/write_file.h"
@@ -214,6 +215,8 @@ SafetensorsFile::SafetensorsFile(MappedFile file, SafetensorsHeader header)
 
 Result<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
   KAKEYA_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
+  KAKEYA_RETURN_IF_ERROR(
+      RefuseLfsPointer(path, {reinterpret_cast<const char*>(file.data()), file.size()}));
   Result<SafetensorsHeader> header = ParseSafetensorsHeader(file.bytes(), file.size());
   KAKEYA_RETURN_IF_ERROR(file.CheckIntact());  // a file that shrank is the reason for any error
   if (!header.ok()) return header.status().WithContext(path);

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 
-#include "model/rope.h"
-
 namespace kakeya {
 
-Result<ChunkRope> ChunkRope::Create(const std::vector<float>& frequencies, MemoryBudget* budget) {
-  const size_t bytes = size_t{kEntries} * 2 * kChunk * frequencies.size() * sizeof(float);
+Result<ChunkRope> ChunkRope::Create(const Rotation& rotation, MemoryBudget* budget) {
+  const size_t bytes = size_t{kEntries} * 2 * kChunk * rotation.frequencies.size() * sizeof(float);
   KAKEYA_ASSIGN_OR_RETURN(Buffer tables,
                           budget->Allocate(MemoryTag::kScratch, bytes, "rotary tables"));
-  return ChunkRope(frequencies, std::move(tables));
+  return ChunkRope(rotation, std::move(tables));
 }
 
 ChunkRope::Tables ChunkRope::Of(int64_t chunk) {
@@ -21,10 +19,10 @@ ChunkRope::Tables ChunkRope::Of(int64_t chunk) {
     entry = std::min_element(entries_.begin(), entries_.end(),
                              [](const Entry& a, const Entry& b) { return a.used < b.used; });
   }
-  const int64_t half = kChunk * static_cast<int64_t>(frequencies_.size());
+  const int64_t half = kChunk * static_cast<int64_t>(rotation_.frequencies.size());
   float* const cos = tables_.as<float>() + (entry - entries_.begin()) * 2 * half;
   float* const sin = cos + half;
-  if (fresh) RopeTables(frequencies_, chunk * kChunk, kChunk, cos, sin);
+  if (fresh) RopeTables(rotation_, chunk * kChunk, kChunk, cos, sin);
   *entry = {chunk, ++now_};
   return {cos, sin};
 }

@@ -6,11 +6,13 @@
 #define KAKEYA_MODEL_CHUNK_ROPE_H_
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "backend/ops.h"
 #include "base/memory_budget.h"
 #include "base/status.h"
+#include "model/rope.h"
 
 namespace kakeya {
 
@@ -21,8 +23,8 @@ class ChunkRope {
     const float* sin = nullptr;
   };
 
-  // frequencies: as RopeFrequencies. Errors: ResourceExhausted.
-  static Result<ChunkRope> Create(const std::vector<float>& frequencies, MemoryBudget* budget);
+  // Errors: ResourceExhausted.
+  static Result<ChunkRope> Create(const Rotation& rotation, MemoryBudget* budget);
 
   // Tables of the positions [64 * chunk, 64 * chunk + 64). Valid until kEntries other chunks have
   // been asked for.
@@ -32,15 +34,15 @@ class ChunkRope {
   static constexpr int kEntries = 160;
 
  private:
-  ChunkRope(const std::vector<float>& frequencies, Buffer tables)
-      : frequencies_(frequencies), tables_(std::move(tables)), entries_(kEntries) {}
+  ChunkRope(Rotation rotation, Buffer tables)
+      : rotation_(std::move(rotation)), tables_(std::move(tables)), entries_(kEntries) {}
 
   struct Entry {
     int64_t chunk = -1;  // whose tables stand here; -1: nobody's
     int64_t used = 0;    // when it was last asked for
   };
 
-  std::vector<float> frequencies_;
+  Rotation rotation_;
   Buffer tables_;  // (kEntries, 2, kChunk, frequencies)
   std::vector<Entry> entries_;
   int64_t now_ = 0;

@@ -9,6 +9,7 @@
 #include "format/quote.h"
 #include "model/config_rules.h"
 #include "model/gguf_config.h"
+#include "model/rope_config.h"
 
 namespace kakeya {
 namespace {
@@ -74,57 +75,6 @@ Status RefuseOtherNetworks(const Json& config) {
     return Unsupported("hidden_act {} is not supported (supported: silu)", Quoted(*activation, 40));
   }
   return OkStatus();
-}
-
-Status ReadLlama3Scaling(const Json& config, const Json& rope, ModelConfig* out) {
-  RopeConfig* r = &out->ropes[0];
-  KAKEYA_ASSIGN_OR_RETURN(r->low_freq_factor, GetDouble(rope, "low_freq_factor", 1e-6, 1e6));
-  KAKEYA_ASSIGN_OR_RETURN(r->high_freq_factor, GetDouble(rope, "high_freq_factor", 1e-6, 1e6));
-  if (r->high_freq_factor <= r->low_freq_factor) {
-    return Corrupt("high_freq_factor {} must be greater than low_freq_factor {}",
-                   r->high_freq_factor, r->low_freq_factor);
-  }
-  // As the reference implementation: the outer key first, then the inner one, then the context.
-  constexpr char kKey[] = "original_max_position_embeddings";
-  KAKEYA_ASSIGN_OR_RETURN(const auto outer, FindInt(config, kKey, 1, kMaxPositions));
-  KAKEYA_ASSIGN_OR_RETURN(const auto inner, FindInt(rope, kKey, 1, kMaxPositions));
-  r->original_max_positions = outer ? *outer : inner.value_or(out->max_positions);
-  return OkStatus();
-}
-
-// transformers 4 keeps theta outside and the rest in rope_scaling (its type under "rope_type",
-// older files "type"); transformers 5 keeps all in rope_parameters.
-Status ReadRope(const Json& config, ModelConfig* out) {
-  KAKEYA_ASSIGN_OR_RETURN(const Json* rope, FindObject(config, "rope_scaling"));
-  if (rope == nullptr || rope->empty()) {
-    KAKEYA_ASSIGN_OR_RETURN(rope, FindObject(config, "rope_parameters"));
-  }
-  KAKEYA_ASSIGN_OR_RETURN(auto theta, FindDouble(config, "rope_theta", kMinTheta, kMaxTheta));
-  KAKEYA_ASSIGN_OR_RETURN(auto partial, FindDouble(config, "partial_rotary_factor", 0, 1));
-  std::string type = "default";
-  if (rope != nullptr) {
-    KAKEYA_ASSIGN_OR_RETURN(const auto inner,
-                            FindDouble(*rope, "rope_theta", kMinTheta, kMaxTheta));
-    if (inner) theta = inner;
-    KAKEYA_ASSIGN_OR_RETURN(const auto inner_partial,
-                            FindDouble(*rope, "partial_rotary_factor", 0, 1));
-    if (inner_partial) partial = inner_partial;
-    KAKEYA_ASSIGN_OR_RETURN(const auto old_type, FindString(*rope, "type"));
-    KAKEYA_ASSIGN_OR_RETURN(const auto new_type, FindString(*rope, "rope_type"));
-    type = new_type.value_or(old_type.value_or(type));
-  }
-  if (partial.value_or(1) != 1) {
-    return Unsupported("partial_rotary_factor {} is not supported (supported: 1)", *partial);
-  }
-  out->ropes[0].theta = theta.value_or(out->ropes[0].theta);
-  if (type == "default") return OkStatus();
-  if (type != "linear" && type != "llama3") {
-    return Unsupported("rope_type {} is not supported (supported: default, linear, llama3)",
-                       Quoted(type, 40));
-  }
-  KAKEYA_ASSIGN_OR_RETURN(out->ropes[0].factor, GetDouble(*rope, "factor", 1, kMaxRopeFactor));
-  out->ropes[0].scaling = type == "linear" ? RopeScaling::kLinear : RopeScaling::kLlama3;
-  return type == "linear" ? OkStatus() : ReadLlama3Scaling(config, *rope, out);
 }
 
 Status ReadSizes(const Json& config, ModelConfig* out) {
@@ -207,7 +157,7 @@ Result<ModelConfig> ParseModelConfig(const Json& config) {
 namespace {
 
 Result<ModelConfig> LoadFolderConfig(const std::string& dir) {
-  constexpr JsonLimits kLimits{.max_bytes = size_t{4} << 20};
+  constexpr JsonLimits kLimits{.max_bytes = size_t{4} << 20, .python_numbers = true};
   const std::string path = dir + "/config.json";
   KAKEYA_ASSIGN_OR_RETURN(const Json json, ReadJsonFile(path, kLimits));
   Result<ModelConfig> config = ParseModelConfig(json);

@@ -25,10 +25,16 @@ enum class RopeScaling {
   kLlama3,   // frequencies divided by `factor` above a wavelength, kept below another, blended
              // between
   kFactors,  // each frequency divided by its own factor
+  kYarn,  // frequencies that turn seldom within original_max_positions divided by `factor`, those
+          // that turn often kept, a ramp over the dimensions between
+  kLongRope,  // each frequency divided by its own factor, one list for contexts up to
+              // original_max_positions, another for longer ones
+  kDynamic,   // as kNone: a theta that grows with the text beyond max_positions is not followed
 };
 
 // Rotary embedding: dimension pair i of a head turns by position * theta^(-2 i / head_dim) radians,
-// the frequency then scaled as `scaling` says.
+// the frequency then scaled as `scaling` says. All of it is fixed when the model is loaded
+// (docs/adr/0011-rotary-frequencies-are-fixed-at-load.md).
 struct RopeConfig {
   double theta = 10000;
   RopeScaling scaling = RopeScaling::kNone;
@@ -37,8 +43,16 @@ struct RopeConfig {
   // `factor`, those below original_max_positions / high_freq_factor are kept.
   double low_freq_factor = 1;
   double high_freq_factor = 4;
-  int64_t original_max_positions = 8192;
-  std::vector<float> factors;  // kFactors only: (head_dim / 2), all positive
+  // kYarn only. Dimensions that turn more than beta_fast times within original_max_positions are
+  // kept, those that turn less than beta_slow times divided by `factor`. `truncate`: the ends of
+  // the ramp between are whole dimensions.
+  double beta_fast = 32;
+  double beta_slow = 1;
+  bool truncate = true;
+  int64_t original_max_positions = 8192;  // kLlama3, kYarn and kLongRope
+  std::vector<float> factors;        // kFactors, kLongRope beyond it: (head_dim / 2), all positive
+  std::vector<float> short_factors;  // kLongRope up to it: (head_dim / 2), all positive
+  double attention_factor = 1;       // cos and sin are multiplied by it
 };
 
 // What may differ from layer to layer.

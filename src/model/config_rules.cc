@@ -56,4 +56,14 @@ Status SettleHeads(const ConfigKeys& keys, std::optional<int64_t> head_dim, int 
   return OkStatus();
 }
 
+Status CheckYarn(const RopeConfig& rope, std::string_view theta, std::string_view beta_fast,
+                 std::string_view beta_slow) {
+  if (rope.theta <= 1) return Corrupt("{} {} must be above 1 with yarn", theta, rope.theta);
+  if (rope.beta_fast < rope.beta_slow) {
+    return Corrupt("{} {} must be at least {} {}", beta_fast, rope.beta_fast, beta_slow,
+                   rope.beta_slow);
+  }
+  return OkStatus();
+}
+
 }  // namespace kakeya

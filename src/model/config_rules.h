@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 #include "model/config.h"
@@ -25,6 +26,9 @@ inline constexpr double kMaxTheta = 1e15;
 inline constexpr double kMinEps = 1e-30;
 inline constexpr double kMaxEps = 0.999;
 inline constexpr double kMaxRopeFactor = 1e6;
+inline constexpr double kMinLongFactor = 1e-6;
+inline constexpr double kMinAttentionFactor = 1e-3;
+inline constexpr double kMaxAttentionFactor = 1e3;
 
 // How the file spells what messages are about.
 struct ConfigKeys {
@@ -45,6 +49,11 @@ ConfigKeys GgufKeys(Architecture architecture);
 // with the keys and both values.
 Status SettleHeads(const ConfigKeys& keys, std::optional<int64_t> head_dim, int hidden_size,
                    LayerConfig* layer);
+
+// Checks what YaRN's ramp needs: a theta above 1, and beta_fast at least beta_slow. The arguments
+// are the file's keys. Errors: Corrupt.
+Status CheckYarn(const RopeConfig& rope, std::string_view theta, std::string_view beta_fast,
+                 std::string_view beta_slow);
 
 }  // namespace kakeya
 

@@ -153,11 +153,12 @@ TEST(ModelConfigTest, DefaultAndLinearRopeAreReadFromBothLayouts) {
 }
 
 TEST(ModelConfigTest, OtherRopeTypesAreRefusedByName) {
-  for (const char* type : {"yarn", "dynamic", "longrope", "mrope"}) {
+  for (const char* type : {"su", "proportional", "mrope"}) {
     EXPECT_EQ(ErrorOf(With(Qwen3(), "rope_scaling",
                            R"({"rope_type":")" + std::string(type) + R"(","factor":2})")),
               "rope_type '" + std::string(type) +
-                  "' is not supported (supported: default, linear, llama3)");
+                  "' is not supported (supported: default, linear, llama3, yarn, longrope, "
+                  "dynamic)");
   }
   EXPECT_PRED2(testing::Contains, ErrorOf(With(Llama(), "partial_rotary_factor", "0.5")),
                "partial_rotary_factor 0.5 is not supported");

@@ -6,28 +6,19 @@
 
 #include "model/attention.h"
 #include "model/feed_forward.h"
-#include "model/rope.h"
 
 namespace kakeya {
 namespace {
 
-// The head size that a rope turns: that of any layer that uses it.
-int HeadDimOf(const ModelConfig& config, size_t rope) {
-  for (const LayerConfig& layer : config.layers) {
-    if (static_cast<size_t>(layer.rope) == rope) return layer.head_dim;
-  }
-  return config.layers.front().head_dim;
-}
-
 // The tables of all rows: each sequence's stand at its own positions.
 void RotaryTables(const Model& model, std::span<const Sequence> sequences, Workspace* workspace) {
-  for (size_t rope = 0; rope < model.inv_freq.size(); ++rope) {
-    const std::vector<float>& frequencies = model.inv_freq[rope];
+  for (size_t rope = 0; rope < model.rotations.size(); ++rope) {
+    const Rotation& rotation = model.rotations[rope];
     int64_t at = 0;
     for (const Sequence& sequence : sequences) {
-      RopeTables(frequencies, sequence.cache->size(), sequence.rows,
+      RopeTables(rotation, sequence.cache->size(), sequence.rows,
                  workspace->cos[rope].as<float>() + at, workspace->sin[rope].as<float>() + at);
-      at += sequence.rows * static_cast<int64_t>(frequencies.size());
+      at += sequence.rows * static_cast<int64_t>(rotation.frequencies.size());
     }
   }
 }
@@ -45,8 +36,7 @@ Result<Model> Model::Load(const std::string& path, MemoryBudget* budget, ThreadP
   KAKEYA_ASSIGN_OR_RETURN(model.config, LoadModelConfig(path));
   KAKEYA_ASSIGN_OR_RETURN(model.weights, LoadWeights(path, model.config, budget, pool, progress));
   for (size_t rope = 0; rope < model.config.ropes.size(); ++rope) {
-    model.inv_freq.push_back(
-        RopeFrequencies(model.config.ropes[rope], HeadDimOf(model.config, rope)));
+    model.rotations.push_back(RotationOf(model.config, static_cast<int>(rope)));
   }
   return model;
 }
@@ -93,7 +83,7 @@ Result<Workspace> Workspace::Create(const ModelConfig& config, int64_t rows, int
   }
   KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kKv, rows, int64_t{2} * config.max_kv_size(), &w.kv));
   for (size_t rope = 0; rope < config.ropes.size(); ++rope) {
-    const int half = HeadDimOf(config, rope) / 2;
+    const int half = RotaryHeadDim(config, static_cast<int>(rope)) / 2;
     for (std::vector<Buffer>* tables : {&w.cos, &w.sin}) {
       KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kScratch, rows, half, &tables->emplace_back()));
     }

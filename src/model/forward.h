@@ -24,6 +24,7 @@
 #include "cache/kv_cache.h"
 #include "model/config.h"
 #include "model/restoration.h"
+#include "model/rope.h"
 #include "model/weights.h"
 
 namespace kakeya {
@@ -32,12 +33,9 @@ namespace kakeya {
 struct Model {
   ModelConfig config;
   ModelWeights weights;
-  // Per rope of the config: (head_dim / 2) rotary frequencies after scaling.
-  std::vector<std::vector<float>> inv_freq;
+  std::vector<Rotation> rotations;  // per rope of the config
 
-  const std::vector<float>& FrequenciesOf(int layer) const {
-    return inv_freq[config.layers[layer].rope];
-  }
+  const Rotation& RotationFor(int layer) const { return rotations[config.layers[layer].rope]; }
 
   // Reads a folder in the HF layout or a GGUF file. Errors name the file and what is wrong in it.
   static Result<Model> Load(const std::string& path, MemoryBudget* budget, ThreadPool* pool,

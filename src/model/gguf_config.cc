@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <utility>
@@ -12,6 +10,8 @@
 #include "base/tensor_view.h"
 #include "format/quote.h"
 #include "model/config_rules.h"
+#include "model/gguf_keys.h"
+#include "model/gguf_rope.h"
 
 namespace kakeya {
 namespace {
@@ -25,14 +25,13 @@ constexpr std::array<std::string_view, 5> kEndings = {"<|im_end|>", "<|endoftext
 
 class ConfigReader {
  public:
-  explicit ConfigReader(const GgufFile& file) : file_(file) {}
+  explicit ConfigReader(const GgufFile& file) : file_(file), keys_(file) {}
 
   Result<ModelConfig> Read() {
     KAKEYA_RETURN_IF_ERROR(ReadArchitecture());
     KAKEYA_RETURN_IF_ERROR(RefuseOtherNetworks());
     KAKEYA_RETURN_IF_ERROR(ReadSizes());
     KAKEYA_RETURN_IF_ERROR(ReadVocabSize());
-    KAKEYA_RETURN_IF_ERROR(ReadRope());
     KAKEYA_RETURN_IF_ERROR(ReadSpecialTokens());
     KAKEYA_ASSIGN_OR_RETURN(const auto eps,
                             Number(Key("attention.layer_norm_rms_epsilon"), kMinEps, kMaxEps));
@@ -41,6 +40,7 @@ class ConfigReader {
     KAKEYA_ASSIGN_OR_RETURN(const auto positions, Integer(Key("context_length"), 1, kMaxPositions));
     if (!positions) return Missing(Key("context_length"));
     out_.max_positions = *positions;
+    KAKEYA_RETURN_IF_ERROR(ReadGgufRope(keys_, &out_));
     out_.tie_word_embeddings = file_.Find("output.weight") == nullptr;
     if (const GgufTensor* embedding = file_.Find("token_embd.weight"); embedding != nullptr) {
       out_.torch_dtype = embedding->type->name;
@@ -49,29 +49,14 @@ class ConfigReader {
   }
 
  private:
-  std::string Key(const char* name) const {
-    return fmt::format("{}.{}", NameOf(out_.architecture), name);
-  }
-  Status InFile(const Status& status) const { return status.WithContext(file_.file().path()); }
-  Status Missing(const std::string& key) const {
-    return InFile(Corrupt("key '{}' is missing", key));
-  }
-
+  std::string Key(const char* name) const { return keys_.Key(name); }
+  Status InFile(const Status& status) const { return keys_.InFile(status); }
+  Status Missing(const std::string& key) const { return keys_.Missing(key); }
   Result<std::optional<int64_t>> Integer(const std::string& key, int64_t min, int64_t max) const {
-    KAKEYA_ASSIGN_OR_RETURN(const auto value, file_.GetUnsigned(key));
-    if (!value) return std::optional<int64_t>();
-    // `min` is never negative, and `max` fits.
-    if (*value < static_cast<uint64_t>(min) || *value > static_cast<uint64_t>(max)) {
-      return InFile(Corrupt("key '{}' is {}, must lie in [{}, {}]", key, *value, min, max));
-    }
-    return std::optional(static_cast<int64_t>(*value));
+    return keys_.Integer(key, min, max);
   }
   Result<std::optional<double>> Number(const std::string& key, double min, double max) const {
-    KAKEYA_ASSIGN_OR_RETURN(const auto value, file_.GetNumber(key));
-    if (value && !(*value >= min && *value <= max)) {
-      return InFile(Corrupt("key '{}' is {}, must lie in [{}, {}]", key, *value, min, max));
-    }
-    return value;
+    return keys_.Number(key, min, max);
   }
   Status Size(const std::string& key, int max, int* out) const {
     KAKEYA_ASSIGN_OR_RETURN(const auto value, Integer(key, 1, max));
@@ -86,6 +71,7 @@ class ConfigReader {
     for (const Architecture known : {Architecture::kQwen3, Architecture::kLlama}) {
       if (*name == NameOf(known)) {
         out_.architecture = known;
+        keys_.set_architecture(known);
         return OkStatus();
       }
     }
@@ -93,17 +79,12 @@ class ConfigReader {
                               Quoted(*name, 40)));
   }
 
-  // Keys and tensors that would make the network compute something else than this engine does.
+  // Keys that would make the network compute something else than this engine does.
   Status RefuseOtherNetworks() const {
     for (const char* name : {"expert_count", "attention.sliding_window"}) {
       KAKEYA_ASSIGN_OR_RETURN(const auto value, file_.GetUnsigned(Key(name)));
       if (value.value_or(0) != 0) {
         return InFile(Unsupported("{} {} is not supported", Key(name), *value));
-      }
-    }
-    for (const GgufTensor& tensor : file_.header().tensors) {
-      if (tensor.name.ends_with(".bias")) {
-        return InFile(Unsupported("tensor {}: biases are not supported", Quoted(tensor.name)));
       }
     }
     return OkStatus();
@@ -150,60 +131,11 @@ class ConfigReader {
     const GgufTensor* embedding = file_.Find("token_embd.weight");
     if (!size && embedding != nullptr) size = embedding->shape[0];
     if (!size) return Missing(key);
-    if (*size < 1 || *size > kMaxVocab) {
-      return InFile(Corrupt("the vocabulary has {} tokens, must lie in [1, {}]", *size, kMaxVocab));
+    const uint64_t count = size.value_or(0);
+    if (count < 1 || count > kMaxVocab) {
+      return InFile(Corrupt("the vocabulary has {} tokens, must lie in [1, {}]", count, kMaxVocab));
     }
-    out_.vocab_size = static_cast<int>(*size);
-    return OkStatus();
-  }
-
-  Status ReadRope() {
-    RopeConfig* rope = &out_.ropes[0];
-    KAKEYA_ASSIGN_OR_RETURN(const auto theta, Number(Key("rope.freq_base"), kMinTheta, kMaxTheta));
-    rope->theta = theta.value_or(rope->theta);
-    KAKEYA_ASSIGN_OR_RETURN(auto factor, Number(Key("rope.scaling.factor"), 0, kMaxRopeFactor));
-    if (!factor) {  // the key's old name
-      KAKEYA_ASSIGN_OR_RETURN(factor, Number(Key("rope.scale_linear"), 0, kMaxRopeFactor));
-    }
-    KAKEYA_ASSIGN_OR_RETURN(const auto type, file_.GetString(Key("rope.scaling.type")));
-    const bool stretched = factor.value_or(0) != 0 && *factor != 1;
-    if (type.value_or("linear") == "linear" && stretched) {
-      if (*factor < 1) {
-        return InFile(
-            Corrupt("key '{}' is {}, must be at least 1", Key("rope.scaling.factor"), *factor));
-      }
-      rope->scaling = RopeScaling::kLinear;
-      rope->factor = *factor;
-    } else if (type && *type != "linear" && *type != "none") {
-      return InFile(Unsupported("{} {} is not supported (supported: none, linear)",
-                                Key("rope.scaling.type"), Quoted(*type, 40)));
-    }
-    return ReadRopeFactors();
-  }
-
-  Status ReadRopeFactors() {
-    const GgufTensor* tensor = file_.Find("rope_freqs.weight");
-    if (tensor == nullptr) return OkStatus();
-    const auto half = static_cast<size_t>(out_.common_layer().head_dim / 2);
-    if (tensor->type->name != "F32" ||
-        tensor->shape != std::vector<int64_t>{out_.common_layer().head_dim / 2}) {
-      return InFile(Corrupt("rope_freqs.weight is {} {}, must be F32 [{}] (half a head)",
-                            tensor->type->name, ShapeString(tensor->shape), half));
-    }
-    if (out_.ropes[0].scaling != RopeScaling::kNone) {
-      return InFile(Unsupported("rope_freqs.weight together with {} {} is not supported",
-                                Key("rope.scaling.factor"), out_.ropes[0].factor));
-    }
-    out_.ropes[0].scaling = RopeScaling::kFactors;
-    out_.ropes[0].factors.resize(half);
-    std::memcpy(out_.ropes[0].factors.data(), file_.Data(*tensor).data(), half * sizeof(float));
-    KAKEYA_RETURN_IF_ERROR(file_.file().CheckIntact());
-    for (size_t i = 0; i < half; ++i) {
-      const float factor = out_.ropes[0].factors[i];
-      if (!std::isfinite(factor) || factor <= 0) {
-        return InFile(Corrupt("rope_freqs.weight holds {} at [{}]", factor, i));
-      }
-    }
+    out_.vocab_size = static_cast<int>(count);
     return OkStatus();
   }
 
@@ -231,6 +163,7 @@ class ConfigReader {
   }
 
   const GgufFile& file_;
+  GgufKeyReader keys_;
   ModelConfig out_;
 };
 
@@ -238,7 +171,7 @@ class ConfigReader {
 
 Result<ModelConfig> ReadGgufConfig(const GgufFile& file) {
   Result<ModelConfig> config = ConfigReader(file).Read();
-  KAKEYA_RETURN_IF_ERROR(file.file().CheckIntact());  // what a changed file says is worth nothing
+  KAKEYA_RETURN_IF_ERROR(file.CheckIntact());  // what a changed file says is worth nothing
   return config;
 }
 

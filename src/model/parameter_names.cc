@@ -41,9 +41,4 @@ std::string TensorName(bool gguf, Parameter parameter, int layer) {
   return fmt::format("{}.{}.{}.weight", gguf ? "blk" : "model.layers", layer, name);
 }
 
-bool IsKnownUnused(const std::string& tensor) {
-  return tensor.ends_with(".rotary_emb.inv_freq") || tensor == "rope_freqs.weight" ||
-         tensor == "lm_head.weight";
-}
-
 }  // namespace kakeya

@@ -28,11 +28,6 @@ enum class Parameter {
 // GGUF file ("blk.3.ffn_up.weight"). `layer` counts for parameters of layers only.
 std::string TensorName(bool gguf, Parameter parameter, int layer);
 
-// Whether a tensor that the network doesn't use is known for harmless: rotary frequencies that old
-// checkpoints keep and GGUF's factors, which the config has read; a tied model's second copy of the
-// embedding.
-bool IsKnownUnused(const std::string& tensor);
-
 }  // namespace kakeya
 
 #endif  // KAKEYA_MODEL_PARAMETER_NAMES_H_

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "base/memory_budget.h"
 #include "base/status.h"
@@ -16,6 +15,7 @@
 #include "cache/restore_buffer.h"
 #include "cache/restorer.h"
 #include "model/chunk_rope.h"
+#include "model/rope.h"
 
 namespace kakeya {
 
@@ -31,7 +31,7 @@ struct RestoreStats {
 struct Restoration {
   // `chunks` per query and KV head; the buffer takes buffer_bytes. Errors: those of
   // RestoreBuffer::Create; ResourceExhausted.
-  static Result<Restoration> Create(const KvShape& shape, const std::vector<float>& inv_freq,
+  static Result<Restoration> Create(const KvShape& shape, const Rotation& rotation,
                                     std::unique_ptr<Restorer> restorer, int64_t chunks,
                                     size_t buffer_bytes, MemoryBudget* budget);
 
@@ -43,7 +43,7 @@ struct Restoration {
   int64_t chunks = 0;
   RestoreBuffer buffer;
   ChunkRope rope;
-  std::vector<float> inv_freq;
+  Rotation rotation;
   RestoreStats stats = {};
 };
 

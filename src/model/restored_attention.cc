@@ -211,7 +211,7 @@ void RotateFar(const OpContext& context, const LayerConfig& config, int rows,
   const size_t half = static_cast<size_t>(config.head_dim) / 2;
   std::vector<float> cos(half);
   std::vector<float> sin(half);
-  RopeTables(restoration.inv_freq, restoration.restorer->max_distance(), 1, cos.data(), sin.data());
+  RopeTables(restoration.rotation, restoration.restorer->max_distance(), 1, cos.data(), sin.data());
   const int64_t row = int64_t{config.num_heads} * config.head_dim;
   std::copy_n(queries.plain, rows * row, queries.far);
   for (int r = 0; r < rows; ++r) {
@@ -222,16 +222,16 @@ void RotateFar(const OpContext& context, const LayerConfig& config, int rows,
 
 }  // namespace
 
-Result<Restoration> Restoration::Create(const KvShape& shape, const std::vector<float>& inv_freq,
+Result<Restoration> Restoration::Create(const KvShape& shape, const Rotation& rotation,
                                         std::unique_ptr<Restorer> restorer, int64_t chunks,
                                         size_t buffer_bytes, MemoryBudget* budget) {
   KAKEYA_ASSIGN_OR_RETURN(RestoreBuffer buffer, RestoreBuffer::Create(shape, buffer_bytes, budget));
-  KAKEYA_ASSIGN_OR_RETURN(ChunkRope rope, ChunkRope::Create(inv_freq, budget));
+  KAKEYA_ASSIGN_OR_RETURN(ChunkRope rope, ChunkRope::Create(rotation, budget));
   return Restoration{.restorer = std::move(restorer),
                      .chunks = chunks,
                      .buffer = std::move(buffer),
                      .rope = std::move(rope),
-                     .inv_freq = inv_freq};
+                     .rotation = rotation};
 }
 
 Status Restoration::Truncate(const OpContext& context, int64_t n) {

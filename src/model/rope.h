@@ -10,15 +10,26 @@
 
 namespace kakeya {
 
-// (head_dim / 2) frequencies theta^(-2i / head_dim), after the config's scaling (linear,
-// Llama 3.1's by wavelength, or a factor each).
-std::vector<float> RopeFrequencies(const RopeConfig& rope, int head_dim);
+// How the heads of a model turn.
+struct Rotation {
+  std::vector<float> frequencies;  // (head_dim / 2), after scaling
+  float magnitude = 1;             // cos and sin are multiplied by it
+};
 
-// cos and sin (rows, frequencies.size()) of position * frequency for the positions [first, first +
-// rows). The angle is rounded to F32, as the reference implementation does; its sine is not
-// computed in less than F64.
-void RopeTables(const std::vector<float>& frequencies, int64_t first, int64_t rows, float* cos,
-                float* sin);
+// Elements of the heads that the config's `rope`-th rotary embedding turns.
+int RotaryHeadDim(const ModelConfig& config, int rope);
+
+// Its frequencies after scaling, and its attention factor.
+Rotation RotationOf(const ModelConfig& config, int rope);
+
+// (head_dim / 2) frequencies theta^(-2i / head_dim), after the config's scaling. They depend on
+// nothing but the config: kLongRope's list is the one for max_positions.
+std::vector<float> RopeFrequencies(const ModelConfig& config, int rope);
+
+// cos and sin (rows, frequencies) of position * frequency for the positions [first, first + rows),
+// times the magnitude. The angle is rounded to F32, as the reference implementation does; its sine
+// is not computed in less than F64.
+void RopeTables(const Rotation& rotation, int64_t first, int64_t rows, float* cos, float* sin);
 
 }  // namespace kakeya
 

@@ -5,7 +5,6 @@
 #include <iterator>
 #include <new>
 #include <span>
-#include <unordered_set>
 #include <utility>
 
 #include "backend/numerics.h"
@@ -14,6 +13,7 @@
 #include "model/config_rules.h"
 #include "model/finite.h"
 #include "model/parameter_names.h"
+#include "model/tensor_check.h"
 
 namespace kakeya {
 namespace {
@@ -76,7 +76,6 @@ class Loader {
   MemoryBudget* const budget_;
   ThreadPool* const pool_;
   const LoadProgress& progress_;
-  std::unordered_set<const Checkpoint::Tensor*> used_;
   uint64_t bytes_done_ = 0;
   int64_t parameters_ = 0;
 };
@@ -107,7 +106,6 @@ Result<Loader::Part> Loader::Read(const Wanted& wanted) {
     return Corrupt("{}: {} holds a NaN or an infinity at {}", path, tensor->name,
                    IndexString(view.shape, bad));
   }
-  used_.insert(tensor);
   parameters_ += view.elements();
   return Part{tensor, std::move(view), {}};
 }
@@ -257,14 +255,16 @@ Result<LayerWeights> Loader::LoadLayer(int layer) {
 }
 
 void Loader::CountUnused(ModelWeights* out) const {
-  for (const Checkpoint::Tensor& tensor : checkpoint_.tensors()) {
-    if (IsKnownUnused(tensor.name) || used_.contains(&tensor)) continue;
-    if (out->unused_tensors++ == 0) out->first_unused_tensor = Printable(tensor.name);
+  for (const UnknownTensor& unknown : FindUnknownTensors(checkpoint_, config_)) {
+    if (unknown.kind != UnknownTensor::Kind::kUnused) continue;
+    if (out->unused_tensors++ == 0) out->first_unused_tensor = Printable(unknown.tensor->name);
   }
 }
 
 Result<ModelWeights> Loader::Load() {
   ModelWeights out;
+  // Names are looked at first: gigabytes of a model that is refused needn't be read.
+  KAKEYA_RETURN_IF_ERROR(CheckTensors(checkpoint_, config_));
   KAKEYA_RETURN_IF_ERROR(LoadEnds(&out));
   for (int layer = 0; layer < config_.num_layers(); ++layer) {
     KAKEYA_ASSIGN_OR_RETURN(LayerWeights weights, LoadLayer(layer));

@@ -53,7 +53,7 @@ struct ModelWeights {
   // Of the embedding, BF16 where that comes in blocks; the cache's, where nobody says otherwise.
   DType dtype = DType::kBF16;
   int64_t parameters = 0;           // elements of the tensors in use
-  int64_t unused_tensors = 0;       // in the file, not in the network
+  int64_t unused_tensors = 0;       // in the file, beside the network
   std::string first_unused_tensor;  // one of them, for the warning
 
   // The matrix that turns a hidden state into logits.
@@ -70,8 +70,8 @@ using LoadProgress = std::function<void(uint64_t done, uint64_t total)>;
 // back once it is packed, so that the peak stays near the size of the file. `pool` and `progress`
 // may be null. Errors, one line naming the file and the tensor: NotFound (no file, no such tensor),
 // Corrupt (a shape other than the config's, a NaN or infinite weight with its index, a file that
-// changed while it was read), Unsupported (an element type that the kernels don't compute with),
-// ResourceExhausted.
+// changed while it was read), Unsupported (an element type that the kernels don't compute with, a
+// tensor that the network should have used: model/tensor_check.h), ResourceExhausted.
 Result<ModelWeights> LoadWeights(const std::string& model, const ModelConfig& config,
                                  MemoryBudget* budget, ThreadPool* pool,
                                  const LoadProgress& progress = nullptr);

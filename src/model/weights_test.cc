@@ -381,7 +381,7 @@ TEST_F(WeightsTest, ElementTypesThatCannotBeComputedAreRefused) {
 TEST_F(WeightsTest, UnknownTensorsAreCountedAndKnownLeftoversAreNot) {
   config_.tie_word_embeddings = true;
   Build();
-  Add("lm_head.weight", {50, 24});
+  tensors_["lm_head.weight"] = At("model.embed_tokens.weight");
   Add("model.layers.0.self_attn.rotary_emb.inv_freq", {4});
   Add("score.weight", {2, 24});
   Add("visual.weight", {2, 24});
@@ -390,6 +390,22 @@ TEST_F(WeightsTest, UnknownTensorsAreCountedAndKnownLeftoversAreNot) {
   ASSERT_TRUE(weights.ok()) << weights.status().message();
   EXPECT_EQ(weights->unused_tensors, 2);
   EXPECT_EQ(weights->first_unused_tensor, "score.weight");
+}
+
+TEST_F(WeightsTest, TensorThatWouldChangeTheResultIsRefused) {
+  Build();
+  Add("model.layers.1.self_attn.q_proj.bias", {32});
+  Save();
+  EXPECT_EQ(LoadError(), path() +
+                             ": tensor 'model.layers.1.self_attn.q_proj.bias' would change the "
+                             "result, but biases are not supported");
+  Build();
+  tensors_.erase("model.layers.1.self_attn.q_proj.bias");
+  config_.tie_word_embeddings = true;  // the head that was built stays
+  Save();
+  EXPECT_EQ(LoadError(), path() +
+                             ": lm_head.weight differs from model.embed_tokens.weight (in row 0), "
+                             "but tie_word_embeddings says that they are the same");
 }
 
 TEST_F(WeightsTest, FileThatShrinksWhileItIsReadIsRefused) {

@@ -29,8 +29,8 @@ std::vector<float> AllHidden(const Model& model, KvType type, const std::vector<
   std::optional<Restoration> restoration;
   if (restorer != nullptr) {
     policy.kind = KvPolicy::Kind::kRestored;
-    restoration = Restoration::Create(shape, model.FrequenciesOf(0), std::move(restorer),
-                                      kAllChunks, size_t{1} << 20, budget)
+    restoration = Restoration::Create(shape, model.RotationFor(0), std::move(restorer), kAllChunks,
+                                      size_t{1} << 20, budget)
                       .value();
   }
   KvCache cache = KvCache::Create(shape, policy, budget).value();

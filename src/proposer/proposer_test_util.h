@@ -55,7 +55,7 @@ inline Model MakeVerifier(const ModelConfig& config, MemoryBudget* budget) {
   };
   Model model;
   model.config = config;
-  model.inv_freq = {RopeFrequencies(config.ropes[0], config.common_layer().head_dim)};
+  model.rotations = {RotationOf(config, /*rope=*/0)};
   const int hidden = config.hidden_size;
   model.weights.embedding = matrix(config.vocab_size, hidden);
   model.weights.final_norm = vector(hidden);

@@ -270,14 +270,15 @@ Status Builder::BuildTokenFeatures(RestorerModel* out) {
 
 void Builder::BuildRotation(RestorerModel* out) const {
   const int half = config_.proposer.head_dim / 2;
-  std::vector<float> frequencies(half);
+  Rotation rotation{.frequencies = std::vector<float>(static_cast<size_t>(half))};
   for (int i = 0; i < half; ++i) {
     const double exponent = 2.0 * i / config_.proposer.head_dim;
-    frequencies[i] = static_cast<float>(1.0 / std::pow(config_.proposer.rope_theta, exponent));
+    rotation.frequencies[i] =
+        static_cast<float>(1.0 / std::pow(config_.proposer.rope_theta, exponent));
   }
   out->cos.resize(size_t{2} * kChunk * half);
   out->sin.resize(size_t{2} * kChunk * half);
-  RopeTables(frequencies, 0, 2 * kChunk, out->cos.data(), out->sin.data());
+  RopeTables(rotation, 0, 2 * kChunk, out->cos.data(), out->sin.data());
 }
 
 Result<RestorerModel> Builder::Build() {

@@ -69,7 +69,7 @@ Status VerifierPass::RunLayer(const OpContext& context, int layer) {
     float* const hidden = hidden_.as<float>() + first * config.hidden_size;
     KAKEYA_RETURN_IF_ERROR(cache.Stage(rows));
     std::copy_n(hidden, elements, workspace_.hidden.as<float>());
-    RopeTables(model_->FrequenciesOf(layer), first, rows, workspace_.cos[shape.rope].as<float>(),
+    RopeTables(model_->RotationFor(layer), first, rows, workspace_.cos[shape.rope].as<float>(),
                workspace_.sin[shape.rope].as<float>());
     Sequence sequence{.cache = &cache, .restoration = nullptr, .rows = rows};
     AttentionBlock(context,

@@ -22,7 +22,7 @@ Result<Restoration> NewRestoration(const Engine& engine, const RestoreOptions& o
   KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> restorer, options.restorer
                                                                   ? options.restorer(engine, budget)
                                                                   : engine.NewRestorer(budget));
-  return Restoration::Create(shape, engine.model().FrequenciesOf(0), std::move(restorer),
+  return Restoration::Create(shape, engine.model().RotationFor(0), std::move(restorer),
                              options.chunks, RestoreBufferBytes(options, shape), budget);
 }
 

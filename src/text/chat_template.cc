@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "format/lfs_pointer.h"
 #include "format/quote.h"
 #include "format/read_file.h"
 #include "format/utf8.h"
@@ -195,7 +196,11 @@ Result<std::string> ChatTemplate::FromTokenizerConfig(const Json& tokenizer_conf
   constexpr size_t kMaxFile = 1u << 20;
   const std::string path = dir + "/chat_template.jinja";
   struct stat info;
-  if (!dir.empty() && lstat(path.c_str(), &info) == 0) return ReadTextFile(path, kMaxFile);
+  if (!dir.empty() && lstat(path.c_str(), &info) == 0) {
+    KAKEYA_ASSIGN_OR_RETURN(std::string source, ReadTextFile(path, kMaxFile));
+    KAKEYA_RETURN_IF_ERROR(RefuseLfsPointer(path, source));
+    return source;
+  }
   const auto it = tokenizer_config.is_object() ? tokenizer_config.find("chat_template")
                                                : tokenizer_config.end();
   if (it == tokenizer_config.end() || it->is_null())

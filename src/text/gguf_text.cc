@@ -170,7 +170,7 @@ class TextExporter {
     std::error_code ignored;
     Json config = Json::object();
     if (std::filesystem::exists(config_path, ignored)) {
-      KAKEYA_ASSIGN_OR_RETURN(config, ReadJsonFile(config_path));
+      KAKEYA_ASSIGN_OR_RETURN(config, ReadJsonFile(config_path, {.python_numbers = true}));
     }
     const auto named = [&](const char* key) -> Result<std::optional<int32_t>> {
       KAKEYA_ASSIGN_OR_RETURN(const std::string token, ChatTemplate::TokenText(config, key));

@@ -16,7 +16,7 @@ Result<ChatSettings> SettingsOfFolder(const std::string& dir) {
   std::error_code ignored;
   Json config = Json::object();
   if (std::filesystem::exists(config_path, ignored)) {
-    KAKEYA_ASSIGN_OR_RETURN(config, ReadJsonFile(config_path));
+    KAKEYA_ASSIGN_OR_RETURN(config, ReadJsonFile(config_path, {.python_numbers = true}));
   }
   ChatSettings out;
   KAKEYA_ASSIGN_OR_RETURN(out.source,

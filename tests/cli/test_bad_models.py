@@ -15,7 +15,7 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from harness import (FIXTURES, MIB, Options, case, cases, copy_model, edit_json, kakeya, main,  # noqa: E402
-                     read_safetensors, refused, write_safetensors)
+                     read_safetensors, refused, succeeds, write_safetensors)
 
 SMALL = FIXTURES / "llama-tied"
 TEXT = "qwen3-tied-text"
@@ -706,6 +706,118 @@ def bad_tokenizer_config(scratch, text):
     else:
         (folder / "tokenizer_config.json").write_bytes(text)
     refused(kakeya("chat", "-m", folder, stdin=b"hi\n"))
+
+
+# --- files that people really have ---
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 1192135096\n"
+
+
+@cases({f"{file} is a Git LFS pointer": (file,) for file in ("config.json", WEIGHTS, "tokenizer.json")})
+def lfs_pointer(scratch, file):
+    folder = copy_model(TEXT, scratch)
+    (folder / file).unlink()
+    (folder / file).write_bytes(POINTER)
+    refused(run(folder, scratch), str(folder / file), "Git LFS pointer", "1192135096 bytes", "git lfs pull")
+
+
+@case("a GGUF file is a Git LFS pointer")
+def lfs_gguf(scratch):
+    (scratch / "m.gguf").write_bytes(POINTER)
+    refused(run(scratch / "m.gguf", scratch), "m.gguf", "Git LFS pointer", "git lfs pull")
+
+
+@case("a file of a model folder means the folder, in every verb")
+def file_of_folder(scratch):
+    want = run(FIXTURES / TEXT, scratch).json()["tokens"]
+    for file in ("config.json", "tokenizer.json", WEIGHTS):
+        assert run(FIXTURES / TEXT / file, scratch).json()["tokens"] == want, file
+    config = FIXTURES / TEXT / "config.json"
+    assert succeeds("inspect", "-m", config, "--json").json() == succeeds("inspect", "-m", FIXTURES / TEXT,
+                                                                          "--json").json()
+    assert succeeds("tokenize", "-m", config, "-p", "Hi").stdout == succeeds("tokenize", "-m", FIXTURES / TEXT, "-p",
+                                                                             "Hi").stdout
+    succeeds("quantize", config, scratch / "m.gguf", "F32")
+
+
+@case("numbers as Python writes them stop nobody who doesn't read them")
+def python_numbers(scratch):
+    folder = copy_model(TEXT, scratch)
+    want = run(folder, scratch).json()["tokens"]
+    edit_json(folder / "config.json", lambda c: c.update(time_step_limit=[0.0, float("inf")], x=-float("inf")))
+    edit_json(folder / "tokenizer_config.json", lambda c: c.update(model_max_length=float("inf"), x=float("nan")))
+    assert "Infinity" in (folder / "config.json").read_text()
+    assert run(folder, scratch).json()["tokens"] == want
+    succeeds("chat", "-m", folder, "-n", "2", stdin=b"hi\n")
+    edit_json(folder / "config.json", lambda c: c.update(rms_norm_eps=float("nan")))
+    refused(run(folder, scratch), "config.json", "'rms_norm_eps' is NaN")
+
+
+# --- tensors that the network doesn't have ---
+
+def with_tensors(scratch, names, fixture="llama-tied"):
+    """A copy of a fixture whose weights hold more tensors, of eight numbers each."""
+    folder = copy_model(fixture, scratch)
+    edit_json(folder / "config.json", lambda c: c.update(eos_token_id=0))
+    header, data = read_safetensors(FIXTURES / fixture / WEIGHTS)
+    for name in names:
+        header[name] = {"dtype": "F32", "shape": [8], "data_offsets": [len(data), len(data) + 32]}
+        data += struct.pack("<f", 0.5) * 8
+    replace_weights(folder, header, data)
+    return folder
+
+
+@cases({f"{name} is refused by name": (name, words) for name, words in {
+    "model.layers.0.self_attn.q_proj.bias": ["biases"], "model.layers.9.mlp.up_proj.weight": ["2 layers"],
+    "model.layers.0.self_attn.q_norm.weight": ["config.json"], "model.layers.1.self_attn.sinks": ["config.json"],
+    "lm_head.bias": ["biases"]}.items()})
+def tensor_refused(scratch, name, words):
+    folder = with_tensors(scratch, [name])
+    refused(run(folder, scratch), WEIGHTS, name, *words)
+    refused(kakeya("quantize", folder, scratch / "m.gguf", "Q8_0"), name, *words)
+    assert not (scratch / "m.gguf").exists()
+
+
+@case("tensors beside the network are one warning, leftovers none")
+def tensor_unused(scratch):
+    leftovers = ["model.layers.0.self_attn.rotary_emb.inv_freq"]
+    outcome = run(with_tensors(scratch, leftovers), scratch)
+    assert outcome.code == 0 and outcome.stderr == b"", str(outcome)
+    want = outcome.json()["tokens"]
+    (scratch / "more").mkdir()
+    outcome = run(with_tensors(scratch / "more", [*leftovers, "score.weight", "visual.proj.weight"]), scratch)
+    assert outcome.code == 0 and outcome.json()["tokens"] == want, str(outcome)
+    text = outcome.stderr.decode()
+    assert text.count("\n") == 1 and "2 tensors" in text and "score.weight" in text, text
+
+
+@case("inspect --check lists every tensor that the network doesn't have, also when the model is refused")
+def tensors_listed(scratch):
+    names = {"model.layers.0.self_attn.q_proj.bias": "refused", "model.layers.1.self_attn.k_proj.bias": "refused",
+             "score.weight": "unused", "model.rotary_emb.inv_freq": "harmless"}
+    outcome = kakeya("inspect", "-m", with_tensors(scratch, names), "--check", "--json")
+    assert outcome.code == 2 and b"q_proj.bias" in outcome.stderr and b"1 more" in outcome.stderr, str(outcome)
+    assert {t["name"]: t["kind"] for t in outcome.json()["tensors"]["unknown"]} == names, str(outcome)
+    (scratch / "ok").mkdir()
+    folder = with_tensors(scratch / "ok", [name for name, kind in names.items() if kind != "refused"])
+    assert len(succeeds("inspect", "-m", folder, "--check", "--json").json()["tensors"]["unknown"]) == 2
+    assert b"score.weight" in succeeds("inspect", "-m", folder, "--check").stdout
+
+
+@case("a tied model's own head is accepted where it is the embedding")
+def tied_head(scratch):
+    folder = small(scratch)
+    header, data = read_safetensors(SMALL / WEIGHTS)
+    begin, end = header[EMBED]["data_offsets"]
+    head = data[begin:end]
+    header["lm_head.weight"] = {**header[EMBED], "data_offsets": [len(data), len(data) + len(head)]}
+    replace_weights(folder, header, data + head)
+    outcome = run(folder, scratch)
+    assert outcome.code == 0 and outcome.stderr == b"", str(outcome)
+    write_safetensors(folder / WEIGHTS, header, data + head[:-4] + struct.pack("<f", 0.125))
+    refused(kakeya("inspect", "-m", folder, "--check"), "lm_head.weight", "tie_word_embeddings", "row 95")
+    write_safetensors(folder / WEIGHTS, header, data + struct.pack("<f", 0.125) + head[4:])
+    refused(run(folder, scratch), "lm_head.weight", "tie_word_embeddings", "row 0")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import numpy
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "parity"))
-from gguf_files import (TYPES, add_tokenizer, config_of, fixture_gguf, hf_tensors, interleaved,  # noqa: E402
+from gguf_files import (TYPES, Gguf, add_tokenizer, config_of, fixture_gguf, hf_tensors, interleaved,  # noqa: E402
                         model_gguf, to_f32, with_matrices, write_folder)
 from harness import (DEMO, FIXTURES, ROOT, Options, case, cases, generated, kakeya, main, read_tensors,  # noqa: E402
                      refused, succeeds)
@@ -412,6 +412,68 @@ def foreign_restorer(scratch):
     refused(kakeya("generate", "-m", file, "-p", "x", "--kv", "restored"), "GGUF", "--restorer")
 
 
+# --- models in several files ---
+
+def write_parts(gguf, folder, count, name="m"):
+    """What gguf-split makes of a file: all metadata in the first part, tensors in turn."""
+    names, paths = list(gguf.tensors), []
+    for part in range(count):
+        piece = Gguf()
+        if part == 0:
+            piece.pairs.update(gguf.pairs)
+        piece.pairs.update({"split.no": ("u16", part), "split.count": ("u16", count),
+                            "split.tensors.count": ("i32", len(names))})
+        share = -(-len(names) // count)
+        piece.tensors = {key: gguf.tensors[key] for key in names[part * share:(part + 1) * share]}
+        paths.append(piece.write(folder / f"{name}-{part + 1:05}-of-{count:05}.gguf"))
+    return paths
+
+
+@case("any part of a model in several files is the model")
+def any_part(scratch):
+    whole, folder = fixture_gguf("llama-untied-sharded"), scratch / "parts"
+    folder.mkdir()
+    want = logits_of(whole.write(scratch / "whole.gguf"), scratch, "whole").tobytes()
+    parts = write_parts(whole, folder, 3)
+    for path in (*parts, folder):
+        assert logits_of(path, scratch, "part").tobytes() == want, path
+    assert succeeds("inspect", "-m", parts[2], "--json").json()["tensors"]["files"] == 3
+    succeeds("quantize", parts[1], scratch / "joined.gguf", "F32")
+    assert (scratch / "joined.gguf").read_bytes().count(b"split.") == 0
+    assert logits_of(scratch / "joined.gguf", scratch, "joined").shape == logits_of(parts[0], scratch, "part").shape
+    refused(kakeya("quantize", parts[2], parts[0], "Q8_0"), "holds the weights")
+
+
+@case("a part that is missing, of another model, or holds what another holds is named")
+def bad_parts(scratch):
+    def opened(part=1):
+        return load(scratch / f"m-{part:05}-of-00003.gguf", scratch)
+
+    write_parts(small(), scratch, 3)
+    second = scratch / "m-00002-of-00003.gguf"
+    kept = second.read_bytes()
+    second.unlink()
+    refused(opened(3), "m-00003-of-00003.gguf", "part 2 of 3 is missing")
+    other = fixture_gguf("llama-untied-sharded")
+    (scratch / "other").mkdir()
+    second.write_bytes(write_parts(other, scratch / "other", 3)[1].read_bytes())
+    refused(opened(), "m-00002-of-00003.gguf", "split.tensors.count", "another model")
+    second.write_bytes((scratch / "m-00003-of-00003.gguf").read_bytes())
+    refused(opened(), "m-00002-of-00003.gguf", "split.no")
+    second.write_bytes(kept[:100])
+    refused(opened(3), "m-00002-of-00003.gguf")
+
+
+@case("a folder that holds one GGUF file is that file, of several one has to be named")
+def folder_of_gguf(scratch):
+    folder = scratch / "folder"
+    folder.mkdir()
+    small().write(folder / "m-f32.gguf")
+    assert load(folder, scratch).json()["tokens"] == load(folder / "m-f32.gguf", scratch).json()["tokens"]
+    small().write(folder / "m-other.gguf")
+    refused(load(folder, scratch), "2 models", "m-f32.gguf, m-other.gguf")
+
+
 # --- bad files ---
 
 def load(gguf, scratch, *verb, **limits):
@@ -548,14 +610,17 @@ NETWORKS = {
     "no architecture": ({"general.architecture": None}, ["general.architecture", "missing"]),
     "experts": ({"llama.expert_count": ("u32", 8)}, ["llama.expert_count 8"]),
     "a sliding window": ({"llama.attention.sliding_window": ("u32", 64)}, ["sliding_window 64"]),
-    "yarn": ({"llama.rope.scaling.type": ("str", "yarn"), "llama.rope.scaling.factor": ("f32", 4)}, ["'yarn'"]),
+    "an unknown rotary scaling": ({"llama.rope.scaling.type": ("str", "spiral")}, ["'spiral'", "yarn, longrope"]),
+    "longrope without its factors": ({"llama.rope.scaling.type": ("str", "longrope")}, ["rope_factors_long.weight"]),
+    "yarn with theta 1": ({"llama.rope.scaling.type": ("str", "yarn"), "llama.rope.freq_base": ("f32", 1)},
+                          ["rope.freq_base 1 must be above 1"]),
     "stretched by NaN": ({"llama.rope.scaling.factor": ("f32", float("nan"))}, ["rope.scaling.factor"]),
     "stretched by 0.5": ({"llama.rope.scaling.factor": ("f32", 0.5)}, ["rope.scaling.factor", "0.5"]),
     "theta 0": ({"llama.rope.freq_base": ("f32", 0)}, ["rope.freq_base"]),
     "no epsilon": ({"llama.attention.layer_norm_rms_epsilon": None}, ["layer_norm_rms_epsilon", "missing"]),
     "end of text beyond the vocabulary": ({"tokenizer.ggml.eos_token_id": ("u32", 96)},
                                           ["tokenizer.ggml.eos_token_id", "96"]),
-    "one of three files": ({"split.count": ("u32", 3)}, ["one of 3 files"]),
+    "one of three files under another name": ({"split.count": ("u32", 3)}, ["one of 3 files", "-00001-of-00003.gguf"]),
 }
 
 
@@ -583,6 +648,16 @@ def bad_tensors(scratch):
         gguf = small()
         gguf.tensors["rope_freqs.weight"] = ("F32", [len(factors) // 4], factors)
         refused(load(gguf, scratch), "m.gguf", "rope_freqs.weight")
+
+
+@cases({f"{name} is refused by name": (name,) for name in (
+    "blk.0.attn_q.scale", "blk.0.attn_q_norm.weight", "blk.1.attn_sinks.weight", "blk.0.post_attention_norm.weight",
+    "blk.9.ffn_up.weight", "output_norm.bias", "rope_factors_long.weight")})
+def unknown_tensor(scratch, name):
+    gguf = small()
+    gguf.tensors[name] = ("F32", [32], b"\0" * 128)
+    refused(load(gguf, scratch), "m.gguf", f"'{name}'")
+    refused(kakeya("quantize", scratch / "m.gguf", scratch / "o.gguf", "Q8_0"), "m.gguf", f"'{name}'")
 
 
 @cases({f"row 16: {what} in {name}": (name, bits) for name in ("token_embd.weight", "blk.1.attn_q.weight",

@@ -1,14 +1,18 @@
 // libFuzzer: any bytes as a GGUF file, and what comes through is used.
 //
 // Checked beyond "no crash": an accepted header describes tensors inside the file that don't
-// overlap and whose sizes follow from type and shape; arrays lie inside the file.
+// overlap and whose sizes follow from type and shape; arrays lie inside the file; as a part of a
+// model it is taken or refused with one line.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <span>
+#include <string>
 #include <variant>
+#include <vector>
 
 #include "format/gguf.h"
+#include "format/gguf_split.h"
 
 namespace {
 
@@ -42,6 +46,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       Require(array->begin <= array->end && array->end <= size);
       Require(array->count <= size);
     }
+  }
+  for (const size_t copies : {1, 2}) {
+    const std::vector<std::string> paths(copies, "part");
+    const Result<GgufHeader> joined =
+        JoinGgufParts(paths, std::vector<GgufHeader>(copies, *header));
+    const std::string& message = joined.status().message();
+    Require(message.size() < 1000 && message.find('\n') == message.npos);
+    if (joined.ok()) Require(joined->tensors.size() == copies * header->tensors.size());
   }
   return 0;
 }
