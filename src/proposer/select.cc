@@ -244,10 +244,9 @@ class Selector::Scan {
 // Calls visit(chunk, record) for the chunks that may be chosen, the latest first: they tend to be
 // the best, and what comes then seldom gets into a heap.
 template <typename Visit>
-void ForEachChunk(const SelectQueries& queries, const History& history, int64_t begin, int64_t end,
-                  const Visit& visit) {
+void ForEachChunk(const History& history, int64_t begin, int64_t end, const Visit& visit) {
   for (int64_t chunk = end - 1; chunk >= begin; --chunk) {
-    if (IsExcluded(queries, chunk) || history.bad(chunk)) continue;
+    if (history.bad(chunk)) continue;
     visit(chunk, history.At(chunk));
   }
 }
@@ -266,7 +265,7 @@ void Selector::ScanByTiles(const OpContext& context, const SelectQueries& querie
     Tile* const tile = &tiles_[rows.kv_head * kTiles + index];
     Project(queries, rows, tile);
     Scan scan(*this, queries, rows, *tile, &tile->candidates);
-    ForEachChunk(queries, history, chunks.begin, chunks.end,
+    ForEachChunk(history, chunks.begin, chunks.end,
                  [&](int64_t chunk, const ChunkRecord& record) { scan.Visit(chunk, record); });
   });
 }
@@ -286,7 +285,7 @@ void Selector::ScanRange(const SelectQueries& queries, const History& history, C
     for (Scan& scan : scans) scan.VisitRun({run.data(), count}, {summaries.data(), count});
     count = 0;
   };
-  ForEachChunk(queries, history, chunks.begin, chunks.end,
+  ForEachChunk(history, chunks.begin, chunks.end,
                [&](int64_t chunk, const ChunkRecord& record) {
                  run[count] = chunk;
                  summaries[count] = scans[0].SummariesOf(record);
