@@ -17,6 +17,7 @@ Result<std::unique_ptr<Restorer>> LearnedRestorer::Create(const Model* verifier,
 }
 
 Status LearnedRestorer::Extend(const OpContext& context, std::span<const int32_t> ids) {
+  device_ = context.device;
   int64_t chunk = history_.chunks();
   const int64_t whole = (size_ + static_cast<int64_t>(ids.size())) / kChunk;
   KAKEYA_RETURN_IF_ERROR(history_.Add(whole - chunk));
@@ -44,8 +45,14 @@ void LearnedRestorer::Select(const OpContext& context, const SelectQueries& quer
   selector_.Select(context, queries, history_, visits);
 }
 
+Status LearnedRestorer::BeginLayer(const OpContext& context, int /*layer*/) {
+  device_ = context.device;
+  return OkStatus();
+}
+
 void LearnedRestorer::Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const {
-  RestoreChunk(*verifier_, *model_, history_.At(chunk), layer, kv_head, k, v);
+  // Runs on any of the session's threads, so without its pool.
+  RestoreChunk({.device = device_}, *verifier_, *model_, history_.At(chunk), layer, kv_head, k, v);
 }
 
 }  // namespace kakeya

@@ -28,6 +28,7 @@ class LearnedRestorer : public Restorer {
   int64_t size() const override { return size_; }
   void Select(const OpContext& context, const SelectQueries& queries,
               std::span<std::vector<ChunkVisit>> visits) override;
+  Status BeginLayer(const OpContext& context, int layer) override;
   void Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const override;
   int64_t max_distance() const override { return model_->config.max_distance; }
   size_t history_bytes() const override { return history_.bytes(); }
@@ -51,6 +52,7 @@ class LearnedRestorer : public Restorer {
   Encoder encoder_;
   Selector selector_;
   History history_;
+  Device device_ = Device::kCpu;  // of the session, as Extend and BeginLayer were told
   int64_t size_ = 0;
   std::array<int32_t, kChunk> pending_{};  // the first size_ % kChunk: of the unfinished chunk
 };

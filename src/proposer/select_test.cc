@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "backend/restore/quantize.h"
 #include "cache/window.h"
 #include "proposer/proposer_test_util.h"
-#include "proposer/quantize.h"
 
 namespace kakeya {
 namespace {
@@ -219,6 +219,13 @@ TEST_F(SelectTest, ASmallerNumberOfChunksIsAmongALargerOne) {
       }
     }
     before = visits;
+  }
+}
+
+TEST_F(SelectTest, DevicesDoNotShow) {
+  for (const int rows : {1, 5, 17, 64}) {
+    const SelectQueries queries = Block(rows);
+    ExpectBest(queries, Select(queries, {.device = Device::kRef}));
   }
 }
 

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "backend/restore/restore_ops.h"
+
 namespace kakeya {
 
 Result<std::unique_ptr<Restorer>> SelfRestorer::Create(const Model* verifier,
@@ -36,6 +38,7 @@ Result<Buffer> SelfRestorer::Compute(const OpContext& context, std::span<const i
 }
 
 Status SelfRestorer::Extend(const OpContext& context, std::span<const int32_t> ids) {
+  device_ = context.device;
   std::vector<int32_t> text = recent_;
   text.insert(text.end(), ids.begin(), ids.end());
   const std::span<const int32_t> all = text;
@@ -57,8 +60,9 @@ Status SelfRestorer::Extend(const OpContext& context, std::span<const int32_t> i
 void SelfRestorer::Restore(int layer, int kv_head, int64_t chunk, float* k, float* v) const {
   const int64_t head = int64_t{layer} * verifier_->config.num_kv_heads + kv_head;
   const float* const from = kept_[chunk].as<float>() + 2 * head * HeadElements();
-  std::copy_n(from, HeadElements(), k);
-  std::copy_n(from + HeadElements(), HeadElements(), v);
+  const int64_t size = verifier_->config.head_dim;
+  CopyRows({.device = device_}, from, size, kChunk, size, k);
+  CopyRows({.device = device_}, from + HeadElements(), size, kChunk, size, v);
 }
 
 size_t SelfRestorer::history_bytes() const {

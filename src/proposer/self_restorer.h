@@ -52,8 +52,9 @@ class SelfRestorer : public Restorer {
   std::unique_ptr<Restorer> selector_;
   VerifierPass pass_;
   MemoryBudget* budget_;
-  std::vector<int32_t> recent_;  // the last whole chunk, if there is one, and what follows
-  std::vector<Buffer> kept_;     // per whole chunk: (layers, kv_heads, 2, kChunk, head_dim)
+  Device device_ = Device::kCpu;  // of the session, as Extend was told
+  std::vector<int32_t> recent_;   // the last whole chunk, if there is one, and what follows
+  std::vector<Buffer> kept_;      // per whole chunk: (layers, kv_heads, 2, kChunk, head_dim)
 };
 
 }  // namespace kakeya

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "backend/restore/restore_ops.h"
 #include "cache/kv_cache.h"
 #include "model/attention.h"
 #include "model/feed_forward.h"
@@ -40,6 +41,7 @@ Status VerifierPass::Begin(const OpContext& context, std::span<const int32_t> id
     KAKEYA_RETURN_IF_ERROR(allocate(config.kv_size(), &v_));
     capacity_ = positions;
   }
+  device_ = context.device;
   positions_ = positions;
   layer_ = -1;
   EmbedRows(context, model_->weights.embedding, ids, hidden_.as<float>());
@@ -53,12 +55,9 @@ void VerifierPass::TakeKv(const OpContext& context, int64_t first, int rows) {
   const int64_t kv_dim = config.kv_size();
   float* const k = k_.as<float>() + first * kv_dim;
   float* const v = v_.as<float>() + first * kv_dim;
-  for (int64_t row = 0; row < rows; ++row) {
-    const float* const from =
-        workspace_.qkv.as<float>() + row * config.qkv_size() + config.q_size();
-    std::copy_n(from, kv_dim, k + row * kv_dim);
-    std::copy_n(from + kv_dim, kv_dim, v + row * kv_dim);
-  }
+  const float* const from = workspace_.qkv.as<float>() + config.q_size();
+  CopyRows(context, from, config.qkv_size(), rows, kv_dim, k);
+  CopyRows(context, from + kv_dim, config.qkv_size(), rows, kv_dim, v);
   if (!config.qk_norm) return;
   RmsNorm(context, k, model_->weights.layers[layer_].k_norm.as<float>(), config.rms_norm_eps,
           rows * config.num_kv_heads, config.head_dim, k);
@@ -76,17 +75,17 @@ Status VerifierPass::NextLayer(const OpContext& context) {
                                                          KvPolicy{}, budget_));
   for (int64_t first = 0; first < positions_; first += kBlockRows) {
     const int rows = static_cast<int>(std::min(kBlockRows, positions_ - first));
-    const int64_t elements = int64_t{rows} * config.hidden_size;
-    float* const hidden = hidden_.as<float>() + first * config.hidden_size;
+    const int64_t size = config.hidden_size;
+    float* const hidden = hidden_.as<float>() + first * size;
     KAKEYA_RETURN_IF_ERROR(cache.Stage(rows));
-    std::copy_n(hidden, elements, workspace_.hidden.as<float>());
+    CopyRows(context, hidden, size, rows, size, workspace_.hidden.as<float>());
     RopeTables(model_->inv_freq, first, rows, workspace_.cos.as<float>(),
                workspace_.sin.as<float>());
     KAKEYA_RETURN_IF_ERROR(AttentionBlock(context, config, weights, /*layer=*/0, first, rows,
                                           &cache, /*restoration=*/nullptr, &workspace_));
     TakeKv(context, first, rows);
     FeedForwardBlock(context, config, weights, rows, &workspace_);
-    std::copy_n(workspace_.hidden.as<float>(), elements, hidden);
+    CopyRows(context, workspace_.hidden.as<float>(), size, rows, size, hidden);
     cache.Commit(rows);
   }
   return OkStatus();
@@ -95,11 +94,10 @@ Status VerifierPass::NextLayer(const OpContext& context) {
 void VerifierPass::CopyChunk(int64_t first, int kv_head, float* k, float* v) const {
   const ModelConfig& config = model_->config;
   assert(first + kChunk <= positions_);
-  for (int64_t t = 0; t < kChunk; ++t) {
-    const int64_t from = (first + t) * config.kv_size() + int64_t{kv_head} * config.head_dim;
-    std::copy_n(keys() + from, config.head_dim, k + t * config.head_dim);
-    std::copy_n(values() + from, config.head_dim, v + t * config.head_dim);
-  }
+  const OpContext context{.device = device_};
+  const int64_t from = first * config.kv_size() + int64_t{kv_head} * config.head_dim;
+  CopyRows(context, keys() + from, config.kv_size(), kChunk, config.head_dim, k);
+  CopyRows(context, values() + from, config.kv_size(), kChunk, config.head_dim, v);
 }
 
 }  // namespace kakeya
