@@ -20,8 +20,8 @@
 #include "backend/numerics.h"
 #include "backend/ops.h"
 #include "backend/quant_format.h"
+#include "backend/restore/restore_ops.h"
 #include "proposer/history.h"
-#include "proposer/recurrence.h"
 
 namespace kakeya {
 namespace {
@@ -486,7 +486,7 @@ void RecurrenceBench(benchmark::State& state) {
   ChunkRecurrence found;
   for (auto _ : state) {
     for (int64_t i = 1; i <= kSamples; ++i) {
-      FindRecurrence(config.recurrence, history, i * chunks / kSamples - 1, &found);
+      FindRecurrence({}, config.recurrence, history.ids().first(i * chunks / kSamples), &found);
       benchmark::DoNotOptimize(&found);
     }
   }

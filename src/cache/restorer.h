@@ -36,10 +36,9 @@ struct SelectQueries {
   // Row r may choose among the chunks [first_chunk, window_begin[r] / kChunk).
   int64_t first_chunk = 0;                // the first that doesn't consist of sinks alone
   std::span<const int64_t> window_begin;  // (rows), multiples of kChunk, ascending
-  int64_t max_chunks = 0;                 // per row and KV head; kAllChunks: every one
-  // Chunks that nobody may choose: excluded[c] != 0. May be shorter than the history; experiments
-  // only.
-  std::span<const uint8_t> excluded = {};
+  // Per row and KV head; kAllChunks: every one. Those of a smaller number are among those of a
+  // larger one.
+  int64_t max_chunks = 0;
 };
 
 // max_chunks that means: every evicted chunk, whatever its score.

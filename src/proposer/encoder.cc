@@ -7,26 +7,9 @@
 #include <span>
 #include <utility>
 
-#include "proposer/quantize.h"
-#include "proposer/recurrence.h"
-#include "proposer/summary.h"
+#include "backend/restore/restore_ops.h"
 
 namespace kakeya {
-namespace {
-
-// x (dim) = what f_theta takes of this token's own embedding; zeros if there is none.
-void TokenFeatures(const RestorerModel& model, int32_t id, float* x) {
-  const int dim = model.config.token_dim;
-  if (id == kNoFollower) {
-    std::fill_n(x, dim, 0.0f);
-    return;
-  }
-  const int16_t* const features = model.token_features.as<int16_t>() + int64_t{id} * dim;
-  const float scale = model.token_scales.as<float>()[id];
-  for (int i = 0; i < dim; ++i) x[i] = static_cast<float>(features[i]) * scale;
-}
-
-}  // namespace
 
 Result<Encoder::Slot> Encoder::NewSlot(MemoryBudget* budget) const {
   const RestorerConfig& config = model_->config;
@@ -90,18 +73,13 @@ void Encoder::AddRecurrence(const OpContext& context, const History& history, in
   const RestorerConfig::Recurrence& config = model_->config.recurrence;
   if (!config.used()) return;
   ChunkRecurrence found;
-  FindRecurrence(config, history, chunk, &found);
+  FindRecurrence(context, config, history.ids().first(chunk + 1), &found);
   const int hidden = model_->config.proposer.hidden;
-  const int lengths = static_cast<int>(config.lengths.size());
-  for (int64_t i = 0; i < int64_t{kChunk} * lengths; ++i) {
-    const int64_t row = i % lengths * config.buckets + found.buckets[i];
-    AddInPlace(context, slot->hidden.as<float>() + i / lengths * hidden,
-               model_->recurrence.count.as<float>() + row * hidden, hidden);
-  }
+  AddRecurrenceRows(context, config, found, model_->recurrence.count.as<float>(), hidden,
+                    slot->hidden.as<float>());
   float* const features = slot->followers.as<float>();
-  for (int64_t i = 0; i < int64_t{kChunk} * config.next; ++i) {
-    TokenFeatures(*model_, found.followers[i], features + i * model_->config.token_dim);
-  }
+  GatherFeatures(context, model_->tokens(),
+                 {found.followers.data(), static_cast<size_t>(kChunk) * config.next}, features);
   float* const told = slot->normed.as<float>();
   MatMul(context, features, kChunk, model_->recurrence.next, told);
   AddInPlace(context, slot->hidden.as<float>(), told, int64_t{kChunk} * hidden);
@@ -130,7 +108,7 @@ void Encoder::Project(const OpContext& context, const ProposerLayer& layer, Slot
   const float* const sin = model_->sin.data();
   Rope(context, q, kChunk, heads, dim, cos + own_row, sin + own_row);
   float* const turned = slot->turned.as<float>();
-  std::copy_n(k, int64_t{kChunk} * p.attention_size(), turned);
+  CopyRows(context, k, p.attention_size(), kChunk, p.attention_size(), turned);
   Rope(context, turned, kChunk, heads, dim, cos, sin);
   StoreKv(context, turned, v, kChunk, heads, dim, KvType::kF32, slot->predecessor.data(), 0);
   Rope(context, k, kChunk, heads, dim, cos + own_row, sin + own_row);
@@ -179,13 +157,10 @@ void Encoder::Finish(const OpContext& context, const ChunkRecord& record, Slot* 
   RmsNorm(context, slot->hidden.as<float>(), model_->final_norm.as<float>(),
           config.proposer.rms_norm_eps, kChunk, config.proposer.hidden, normed);
   MatMul(context, normed, kChunk, model_->code, outputs);
-  for (int t = 0; t < kChunk; ++t) {
-    const int64_t first = int64_t{t} * config.code_dim;
-    record.code_scales[t] = QuantizeInt8(outputs + first, config.code_dim, record.codes + first);
-  }
+  QuantizeRows(context, outputs, kChunk, config.code_dim, record.codes, record.code_scales);
   MatMul(context, normed, kChunk, model_->summary_pool, slot->logits.as<float>());
   MatMul(context, normed, kChunk, model_->summary_proj, outputs);
-  PoolSummaries(config.summary, slot->logits.as<float>(), outputs, record.summaries,
+  PoolSummaries(context, config.summary, slot->logits.as<float>(), outputs, record.summaries,
                 record.summary_scales);
 }
 
@@ -203,8 +178,9 @@ void Encoder::RunLayers(const OpContext& inner, ThreadPool* outer, const History
     ParallelFor(outer, count, [&](int64_t i) {
       Mix(inner, layer, i > 0 ? slots_[i - 1].predecessor.data() : before, &slots_[i]);
     });
-    const Buffer& last = slots_[count - 1].predecessor;
-    std::copy_n(last.data(), last.size(), predecessor_[l].data());
+    const auto floats = static_cast<int64_t>(predecessor_[l].size() / sizeof(float));
+    CopyRows(inner, slots_[count - 1].predecessor.as<float>(), floats, 1, floats,
+             predecessor_[l].as<float>());
   }
   has_predecessor_ = true;
 }

@@ -1,7 +1,7 @@
 // The proposer: a small encoder that looks at a chunk and its predecessor only, in both directions,
 // and gives each token a code. The predecessor's keys and values are those of its own pass, so
 // states cascade: a code depends on the ids of layers + 1 chunks and, by exact recurrence alone
-// (recurrence.h), on those of the whole history before; never on what follows, nor on how the
+// (FindRecurrence), on those of the whole history before; never on what follows, nor on how the
 // history was cut into calls.
 //
 // All memory is allocated when it is made: the predecessor's keys and values per layer (resident,

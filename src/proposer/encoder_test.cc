@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "proposer/quantize.h"
+#include "backend/restore/quantize.h"
 #include "proposer/reference_proposer.h"
 
 namespace kakeya {

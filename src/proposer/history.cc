@@ -28,6 +28,7 @@ Status History::Add(int64_t count) {
                                                              "codes of the history"));
     fresh.push_back(std::move(record));
   }
+  for (const Buffer& record : fresh) ids_.push_back(record.as<int32_t>());
   std::move(fresh.begin(), fresh.end(), std::back_inserter(records_));
   bad_.resize(records_.size());
   return OkStatus();

@@ -4,13 +4,14 @@
 //   record := ids code_scales summary_scales codes summaries
 //   ids := i32 x kChunk                   code_scales := f32 x kChunk
 //   summary_scales := f32 x segments      codes := i8 x kChunk x code_dim
-//   summaries := two int4 a byte, segments x dim of them     (PackSummaries in summary_dot.h)
+//   summaries := two int4 a byte, segments x dim of them     (backend/restore/summary_layout.h)
 //
 // Thread safety: none while it grows; any number of threads may read it otherwise.
 #ifndef KAKEYA_PROPOSER_HISTORY_H_
 #define KAKEYA_PROPOSER_HISTORY_H_
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/memory_budget.h"
@@ -47,6 +48,8 @@ class History {
   // Drops the records from `chunks` on.
   void Truncate(int64_t chunks);
   ChunkRecord At(int64_t chunk) const;
+  // The ids of all chunks, (kChunk) each.
+  std::span<const int32_t* const> ids() const { return ids_; }
   // The record has been filled in: notes whether all its scales are numbers. If not, none of its
   // codes will pass for one.
   void Seal(int64_t chunk);
@@ -57,7 +60,8 @@ class History {
   size_t record_bytes_;
   MemoryBudget* budget_;
   std::vector<Buffer> records_;
-  std::vector<uint8_t> bad_;  // per chunk
+  std::vector<const int32_t*> ids_;  // where each record has them
+  std::vector<uint8_t> bad_;         // per chunk
   int64_t bad_chunks_ = 0;
 };
 

@@ -10,7 +10,6 @@ void LatestChunks(const SelectQueries& queries, std::vector<ChunkVisit>* visits)
   std::array<int64_t, kMaxSelectRows> taken{};
   int64_t chunk = queries.window_begin.back() / kChunk;
   while (--chunk >= queries.first_chunk) {
-    if (IsExcluded(queries, chunk)) continue;
     ChunkVisit visit{chunk, 0};
     for (int row = 0; row < queries.rows; ++row) {
       if (queries.window_begin[row] / kChunk <= chunk || taken[row] >= queries.max_chunks) continue;

@@ -8,13 +8,8 @@
 
 namespace kakeya {
 
-// Whether experiments forbid a chunk.
-inline bool IsExcluded(const SelectQueries& queries, int64_t chunk) {
-  return chunk < static_cast<int64_t>(queries.excluded.size()) && queries.excluded[chunk] != 0;
-}
-
 // Up to queries.max_chunks chunks per row, the latest first; what a restorer's Select gives for one
-// KV head. kAllChunks: every one that isn't excluded.
+// KV head. kAllChunks: every one.
 void LatestChunks(const SelectQueries& queries, std::vector<ChunkVisit>* visits);
 
 }  // namespace kakeya

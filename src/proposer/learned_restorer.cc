@@ -65,8 +65,8 @@ Status LearnedRestorer::Load(const OpContext& context, const PageRequest& reques
   const PageKey& key = request.key;
   alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> k;
   alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> v;
-  RestoreChunk(*verifier_, *model_, history_.At(key.chunk), key.layer, key.kv_head, k.data(),
-               v.data());
+  RestoreChunk(context, *verifier_, *model_, history_.At(key.chunk), key.layer, key.kv_head,
+               k.data(), v.data());
   return StoreComputedPage(context, request, k.data(), v.data());
 }
 

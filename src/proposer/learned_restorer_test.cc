@@ -6,7 +6,9 @@
 #include <thread>
 #include <vector>
 
+#include "cache/kv_cache.h"
 #include "cache/restorer_test_util.h"
+#include "model/restoration.h"
 #include "proposer/proposer_test_util.h"
 
 namespace kakeya {
@@ -205,6 +207,48 @@ TEST(LearnedRestorerTest, BrokenMapsGiveNoNumbers) {
   EXPECT_TRUE(has_nan(0, 1));
   EXPECT_FALSE(has_nan(0, 0));
   EXPECT_FALSE(has_nan(1, 1));
+}
+
+// Whether a vector kernel was chosen while a session of this device read a text whose beginning it
+// had to restore: Highway notes the first call of any. Blocks of many rows and of few.
+bool RunsVectorKernels(Device device) {
+  TinyModels models(test::RecurrentConfig(TinyModels::Shape()));
+  models.restorer.config.min_share_log = -100;
+  const ModelConfig& config = models.verifier.config;
+  const LayerConfig& layer = config.common_layer();
+  const KvShape shape{config.num_layers(), layer.num_kv_heads, layer.head_dim, KvType::kF16};
+  Restoration restoration =
+      Restoration::Create(shape, models.verifier.RotationFor(0), models.Learned(), 2,
+                          size_t{1} << 20, &models.budget)
+          .value();
+  KvCache cache =
+      KvCache::Create(shape, {.kind = KvPolicy::Kind::kRestored}, &models.budget).value();
+  Workspace workspace =
+      Workspace::Create(config, kChunk, /*logit_rows=*/0, /*restored=*/true, &models.budget)
+          .value();
+  const OpContext context{.device = device};
+  const std::vector<int32_t> ids = RandomIds(6 * kChunk, 8, 7);
+  hwy::GetChosenTarget().DeInit();
+  for (size_t done = 0; done < ids.size();) {
+    const std::span<const int32_t> block(ids.data() + done, done % kChunk == 0 ? 60 : 4);
+    const auto rows = static_cast<int64_t>(block.size());
+    EXPECT_TRUE(restoration.restorer->Extend(context, block).ok());
+    EXPECT_TRUE(cache.Stage(rows).ok());
+    Sequence sequence{.cache = &cache, .restoration = &restoration, .rows = static_cast<int>(rows)};
+    Forward(context, models.verifier, block, {&sequence, 1}, {}, &workspace);
+    EXPECT_TRUE(sequence.status.ok());
+    cache.Commit(rows);
+    done += block.size();
+  }
+  EXPECT_GT(restoration.stats.pages, 0);
+  EXPECT_EQ(restoration.stats.failed, 0);
+  return hwy::GetChosenTarget().IsInitialized();
+}
+
+TEST(LearnedRestorerTest, AScalarSessionRunsNoVectorKernel) {
+  if (HWY_TARGETS == HWY_STATIC_TARGET) GTEST_SKIP() << "one instruction set: nothing is chosen";
+  EXPECT_FALSE(RunsVectorKernels(Device::kRef));
+  EXPECT_TRUE(RunsVectorKernels(Device::kCpu));  // or the test sees nothing
 }
 
 }  // namespace

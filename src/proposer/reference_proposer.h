@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "backend/restore/reference_recurrence.h"
 #include "proposer/proposer_test_util.h"
-#include "proposer/reference_recurrence.h"
 
 namespace kakeya::test {
 
@@ -98,7 +98,7 @@ class ReferenceProposer {
     Row features;
     for (const int32_t id : told.followers) {
       for (int i = 0; i < model_.config.token_dim; ++i) {
-        features.push_back(id == kNoFollower ? 0 : Feature(id, i));
+        features.push_back(id == kNoToken ? 0 : Feature(id, i));
       }
     }
     AddTo(x, Times(model_.recurrence.next, features));

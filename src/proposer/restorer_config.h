@@ -8,26 +8,12 @@
 #include <vector>
 
 #include "backend/ops.h"
+#include "backend/restore/restore_ops.h"
 #include "base/status.h"
 #include "format/json.h"
 #include "model/config.h"
 
 namespace kakeya {
-
-// Distances in chunks fall into this many buckets: bucket b holds [2^b, 2^(b + 1)), the last one
-// everything beyond.
-inline constexpr int kDistanceBuckets = 16;
-// An integer dot product of this many int8 pairs is exact in F32.
-inline constexpr int kMaxSummaryDim = 1024;
-// Elements of a chunk's summaries: a segment has at least one token.
-inline constexpr int kMaxSummaryElements = kChunk * kMaxSummaryDim;
-// Most inputs that f_theta takes per token.
-inline constexpr int kMaxRestoreInputs = 512;
-// Bounds of RestorerConfig::Recurrence: so many n-grams, so long, and so many tokens after one.
-inline constexpr int kMaxRecurrenceLengths = 8;
-inline constexpr int kMaxRecurrenceLength = 16;
-inline constexpr int kMaxRecurrenceBuckets = 64;
-inline constexpr int kMaxRecurrenceNext = 64;
 
 // Immutable after reading. Every number has been checked: sizes are positive (token_dim may be 0)
 // and bounded, so that products of two fit an int.
@@ -47,20 +33,13 @@ struct RestorerConfig {
   } proposer;
   int code_dim = 64;   // kept per token, int8
   int token_dim = 64;  // of the token's own embedding, which costs no bytes
-  // What the proposer is told of exact recurrence (recurrence.h); without lengths nothing.
-  struct Recurrence {
-    std::vector<int> lengths;  // of the n-grams, ascending
-    int buckets = 0;  // of the number of earlier occurrences: 0, 1, ..., at least buckets - 1
-    int next = 0;     // tokens after the latest of them; needs token_dim > 0
-
-    bool used() const { return !lengths.empty(); }
-  } recurrence;
+  // What the proposer is told of exact recurrence (backend/restore/restore_ops.h); without lengths
+  // nothing. Followers need token_dim > 0.
+  using Recurrence = RecurrenceShape;
+  Recurrence recurrence;
   // What a chunk is chosen by.
-  struct Summary {
-    int segments = 4;  // kChunk is a multiple of it
-    int dim = 128;     // a multiple of pool_heads, at most kMaxSummaryDim
-    int pool_heads = 8;
-  } summary;
+  using Summary = SummaryShape;
+  Summary summary;
   float min_share_log = -5.5f;  // a chunk must promise at least this share of the attention
   int64_t chunks = 8;           // what a query chooses unless told otherwise
   int64_t max_distance =

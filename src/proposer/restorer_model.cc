@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "backend/numerics.h"
+#include "backend/restore/quantize.h"
 #include "format/safetensors.h"
 #include "model/rope.h"
-#include "proposer/quantize.h"
 #include "proposer/tensor_source.h"
 
 namespace kakeya {
@@ -196,16 +196,11 @@ Status Builder::BuildHalf(std::span<const TensorView> kv, int first_input, int l
   std::fill_n(half->weights.data(), bytes, std::byte{0});
   std::fill_n(half->scales.as<float>(), outputs, 0.0f);
   std::vector<float> row(half->inputs);
-  std::vector<int16_t> q(half->inputs);
-  for (int64_t i = 0; i < int64_t{2} * map->head_dim; ++i) {
-    const TensorView& from = kv[i / map->head_dim];
-    const int64_t source = i % map->head_dim;
-    const int64_t output = i / map->head_dim * map->key_blocks() * kPackWidth + source;
+  for (int output = 0; output < 2 * map->head_dim; ++output) {
+    const TensorView& from = kv[output / map->head_dim];
+    const int64_t source = output % map->head_dim;
     CopyFloats(from, source * from.shape[1] + first_input, half->inputs, row.data());
-    half->scales.as<float>()[output] = QuantizeTo(limit, row.data(), half->inputs, q.data());
-    int16_t* const block = half->weights.as<int16_t>() +
-                           output / kPackWidth * pairs * 2 * kPackWidth + output % kPackWidth * 2;
-    for (int in = 0; in < half->inputs; ++in) block[in / 2 * 2 * kPackWidth + in % 2] = q[in];
+    PackRestoreWeights(*map, output, limit, row, half);
   }
   return OkStatus();
 }
@@ -297,11 +292,6 @@ Result<RestorerModel> Builder::Build() {
 }
 
 }  // namespace
-
-int TokenLimit(int token_dim) {
-  const double most = std::sqrt(static_cast<double>(INT32_MAX) / std::max(1, token_dim));
-  return static_cast<int>(std::min(32767.0, most));
-}
 
 Result<RestorerModel> RestorerModel::Load(const std::string& dir, const Model& verifier,
                                           const std::string& fingerprint, MemoryBudget* budget,

@@ -5,12 +5,13 @@
 #ifndef KAKEYA_PROPOSER_RESTORER_MODEL_H_
 #define KAKEYA_PROPOSER_RESTORER_MODEL_H_
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "backend/packed_matrix.h"
+#include "backend/restore/restore_map.h"
+#include "backend/restore/restore_ops.h"
 #include "base/memory_budget.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
@@ -33,34 +34,6 @@ struct ProposerLayer {
   PackedMatrix up;    // (ffn, d)
   PackedMatrix down;  // (d, ffn)
 };
-
-// f_theta in one layer and KV head of the verifier, in int16. Its outputs come in blocks of
-// kPackWidth: first those of k before the verifier's k_norm, then those of v, each filled up to
-// whole blocks.
-struct RestoreMap {
-  // The part that takes one kind of input: the code, or the token's own features.
-  struct Half {
-    int inputs = 0;
-    Buffer weights;  // (blocks, pairs, kPackWidth, 2): int16, zeros where there is no input
-    Buffer scales;   // (blocks, kPackWidth)
-
-    int pairs() const { return (inputs + 1) / 2; }
-  };
-  int head_dim = 0;
-  std::array<Half, 2> halves;  // code, token
-  Buffer bias;                 // (blocks, kPackWidth)
-
-  int key_blocks() const { return (head_dim + kPackWidth - 1) / kPackWidth; }
-  int blocks() const { return 2 * key_blocks(); }
-};
-
-// Weights of the code's half lie in [-kCodeWeightLimit, kCodeWeightLimit]: sums of their products
-// with codes fit into 32 bits.
-inline constexpr int kCodeWeightLimit = 32767;
-static_assert(int64_t{127} * kCodeWeightLimit * kMaxRestoreInputs <= INT32_MAX);
-
-// In the token's half weights and features have the same limit, the largest for which that holds.
-int TokenLimit(int token_dim);
 
 // The selector in one layer and KV head of the verifier.
 struct SelectMap {
@@ -96,6 +69,9 @@ struct RestorerModel {
 
   const RestoreMap& restore_at(int layer, int kv_head) const {
     return restore[layer * config.verifier.kv_heads + kv_head];
+  }
+  TokenFeatures tokens() const {
+    return {token_features.as<int16_t>(), token_scales.as<float>(), config.token_dim};
   }
   const SelectMap& select_at(int layer, int kv_head) const {
     return select[layer * config.verifier.kv_heads + kv_head];

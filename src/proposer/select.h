@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "backend/ops.h"
+#include "backend/restore/restore_ops.h"
 #include "base/memory_budget.h"
 #include "base/status.h"
 #include "cache/restorer.h"
 #include "proposer/history.h"
 #include "proposer/restorer_model.h"
-#include "proposer/summary_dot.h"
 
 namespace kakeya {
 
@@ -33,11 +33,6 @@ class Selector {
               std::span<std::vector<ChunkVisit>> visits);
 
  private:
-  struct Candidate {
-    float score = 0;
-    int64_t chunk = 0;
-  };
-  using Heaps = std::vector<std::vector<Candidate>>;  // per row: a heap, the worst on top
   // Some rows of one KV head: the work of one task.
   struct TileRows {
     int kv_head = 0;
@@ -48,36 +43,39 @@ class Selector {
   struct Tile {
     Buffer q;          // (rows, group * head_dim)
     Buffer projected;  // (rows, dim + 1)
-    Buffer narrow;     // (rows, dim): int8
-    Buffer wide;       // (rows, dim): the same in int16
-    Buffer quads;      // (dim / 4, rows, 4): the same in int8
-    Buffer spread;     // (kFewDotRows, dim / 4, segments, 4): the same, once per segment
-    std::array<int32_t, kMaxDotRows> offsets{};
-    std::array<float, kMaxDotRows> scales{};
-    std::array<float, kMaxDotRows> thresholds;
-    Heaps candidates;
+    Buffer narrow;     // SummaryQueries::narrow, and so on
+    Buffer wide;
+    Buffer quads;
+    Buffer spread;
+    std::array<int32_t, kMaxScanRows> offsets{};
+    std::array<float, kMaxScanRows> scales{};
+    std::array<float, kMaxScanRows> thresholds{};
+    SummaryQueries queries;        // of the above
+    std::vector<BestChunks> best;  // (rows)
   };
-
-  explicit Selector(const RestorerModel* model) : model_(model) {}
   // Chunks [begin, end).
   struct ChunkRange {
     int64_t begin = 0;
     int64_t end = 0;
   };
-  class Scan;
-  // Of a few rows: each KV head's candidates among one range of chunks.
-  using Part = std::vector<Heaps>;
+  // Of a few rows: each KV head's best among one range of chunks, per row.
+  using Part = std::vector<std::vector<BestChunks>>;
+  // The queries, and what they choose from.
+  struct Task {
+    const OpContext& context;
+    const SelectQueries& queries;
+    const History& history;
+    ChunkRange chunks;
+  };
 
-  static bool IsBetter(const Candidate& a, const Candidate& b);
-  static void ReplaceWorst(const Candidate& candidate, std::vector<Candidate>* heap);
-  static void Offer(const Candidate& candidate, int64_t max, std::vector<Candidate>* heap);
-  void Project(const SelectQueries& queries, const TileRows& rows, Tile* tile) const;
-  void ScanByTiles(const OpContext& context, const SelectQueries& queries, const History& history,
-                   ChunkRange chunks);
-  void ScanByRanges(const OpContext& context, const SelectQueries& queries, const History& history,
-                    ChunkRange chunks);
-  void ScanRange(const SelectQueries& queries, const History& history, ChunkRange chunks,
-                 Part* part) const;
+  explicit Selector(const RestorerModel* model) : model_(model) {}
+
+  static Result<Tile> NewTile(const RestorerConfig& config, MemoryBudget* budget);
+  void Project(const Task& task, const TileRows& rows, Tile* tile) const;
+  ScanArgs ScanOf(const SelectQueries& queries, const TileRows& rows, const Tile& tile) const;
+  void ScanByTiles(const Task& task);
+  void ScanByRanges(const Task& task);
+  void ScanRange(const Task& task, ChunkRange chunks, Part* part) const;
   void Gather(std::span<const Tile> tiles, int rows, std::vector<ChunkVisit>* visits);
   ChunkVisit& VisitOf(int64_t chunk, std::vector<ChunkVisit>* visits);
 

@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "backend/restore/quantize.h"
 #include "cache/window.h"
 #include "proposer/proposer_test_util.h"
-#include "proposer/quantize.h"
 
 namespace kakeya {
 namespace {
@@ -116,9 +116,7 @@ class SelectTest : public testing::Test {
     const Scores scores = ScoresOf(queries, head, row);
     std::vector<std::pair<float, int64_t>> order;
     for (const auto& [chunk, score] : scores.chunks) {
-      const bool excluded =
-          chunk < static_cast<int64_t>(queries.excluded.size()) && queries.excluded[chunk] != 0;
-      if (!excluded && score >= scores.null + models_.restorer.config.min_share_log) {
+      if (score >= scores.null + models_.restorer.config.min_share_log) {
         order.emplace_back(-score, chunk);
       }
     }
@@ -208,17 +206,27 @@ TEST_F(SelectTest, TiesGoToTheLowestChunk) {
   }
 }
 
-TEST_F(SelectTest, ExcludedChunksMakeRoomForTheNextBest) {
-  SelectQueries queries = Block(1);
-  const std::vector<int64_t> before = ChunksOf(Select(queries), 0, 0);
-  std::vector<uint8_t> excluded(before.back() + 1);  // shorter than the history
-  excluded[before[1]] = 1;
-  queries.excluded = excluded;
-  const Visits visits = Select(queries);
-  ExpectBest(queries, visits);
-  const std::vector<int64_t> after = ChunksOf(visits, 0, 0);
-  EXPECT_EQ(after.size(), 3u);
-  EXPECT_EQ(std::count(after.begin(), after.end(), before[1]), 0);
+TEST_F(SelectTest, ASmallerNumberOfChunksIsAmongALargerOne) {
+  SelectQueries queries = Block(16);
+  Visits before(kv_heads());
+  for (queries.max_chunks = 1; queries.max_chunks <= kChunks; ++queries.max_chunks) {
+    const Visits visits = Select(queries);
+    for (int head = 0; head < kv_heads(); ++head) {
+      for (int row = 0; row < queries.rows; ++row) {
+        const std::vector<int64_t> few = ChunksOf(before, head, row);
+        const std::vector<int64_t> many = ChunksOf(visits, head, row);
+        EXPECT_TRUE(std::includes(many.begin(), many.end(), few.begin(), few.end()));
+      }
+    }
+    before = visits;
+  }
+}
+
+TEST_F(SelectTest, DevicesDoNotShow) {
+  for (const int rows : {1, 5, 17, 64}) {
+    const SelectQueries queries = Block(rows);
+    ExpectBest(queries, Select(queries, {.device = Device::kRef}));
+  }
 }
 
 TEST_F(SelectTest, ThresholdCutsOffInTheMiddle) {
@@ -242,14 +250,10 @@ TEST_F(SelectTest, AllMeansEveryEvictedChunkWhateverItsScore) {
   EXPECT_TRUE(Select(queries)[0].empty());
   queries.max_chunks = kAllChunks;
   queries.first_chunk = 2;
-  const std::vector<uint8_t> excluded = {1, 1, 0, 0, 1};
-  queries.excluded = excluded;
   const Visits visits = Select(queries);
   for (int row = 0; row < 64; ++row) {
     std::vector<int64_t> want;
-    for (int64_t c = 2; c < queries.window_begin[row] / kChunk; ++c) {
-      if (c != 4) want.push_back(c);
-    }
+    for (int64_t c = 2; c < queries.window_begin[row] / kChunk; ++c) want.push_back(c);
     for (int head = 0; head < kv_heads(); ++head) EXPECT_EQ(ChunksOf(visits, head, row), want);
   }
   EXPECT_NE(queries.window_begin[0], queries.window_begin[63]);  // or the rows are all alike

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "backend/restore/restore_ops.h"
 #include "cache/computed_page.h"
 
 namespace kakeya {

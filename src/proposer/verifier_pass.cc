@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "backend/restore/restore_ops.h"
 #include "cache/kv_cache.h"
 #include "model/attention.h"
 #include "model/feed_forward.h"
@@ -42,6 +43,7 @@ Status VerifierPass::Begin(const OpContext& context, std::span<const int32_t> id
     KAKEYA_RETURN_IF_ERROR(allocate(config.max_kv_size(), &v_));
     capacity_ = positions;
   }
+  device_ = context.device;
   positions_ = positions;
   layer_ = -1;
   EmbedRows(context, model_->weights.embedding, ids, hidden_.as<float>());
@@ -65,10 +67,10 @@ Status VerifierPass::RunLayer(const OpContext& context, int layer) {
   KAKEYA_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create({&kept, 1}, kv_type_, budget_));
   for (int64_t first = 0; first < positions_; first += kBlockRows) {
     const int rows = static_cast<int>(std::min(kBlockRows, positions_ - first));
-    const int64_t elements = int64_t{rows} * config.hidden_size;
-    float* const hidden = hidden_.as<float>() + first * config.hidden_size;
+    const int64_t size = config.hidden_size;
+    float* const hidden = hidden_.as<float>() + first * size;
     KAKEYA_RETURN_IF_ERROR(cache.Stage(rows));
-    std::copy_n(hidden, elements, workspace_.hidden.as<float>());
+    CopyRows(context, hidden, size, rows, size, workspace_.hidden.as<float>());
     RopeTables(model_->RotationFor(layer), first, rows, workspace_.cos[shape.rope].as<float>(),
                workspace_.sin[shape.rope].as<float>());
     Sequence sequence{.cache = &cache, .restoration = nullptr, .rows = rows};
@@ -81,7 +83,7 @@ Status VerifierPass::RunLayer(const OpContext& context, int layer) {
                    {&sequence, 1}, &workspace_);
     KAKEYA_RETURN_IF_ERROR(sequence.status);
     FeedForwardBlock(context, *model_, layer, rows, &workspace_);
-    std::copy_n(workspace_.hidden.as<float>(), elements, hidden);
+    CopyRows(context, workspace_.hidden.as<float>(), size, rows, size, hidden);
     cache.Commit(rows);
   }
   return OkStatus();
@@ -90,11 +92,10 @@ Status VerifierPass::RunLayer(const OpContext& context, int layer) {
 void VerifierPass::CopyChunk(int64_t first, int kv_head, float* k, float* v) const {
   const LayerConfig& config = model_->config.layers[layer_];
   assert(first + kChunk <= positions_);
-  for (int64_t t = 0; t < kChunk; ++t) {
-    const int64_t from = (first + t) * config.kv_size() + int64_t{kv_head} * config.head_dim;
-    std::copy_n(keys() + from, config.head_dim, k + t * config.head_dim);
-    std::copy_n(values() + from, config.head_dim, v + t * config.head_dim);
-  }
+  const OpContext context{.device = device_};
+  const int64_t from = first * config.kv_size() + int64_t{kv_head} * config.head_dim;
+  CopyRows(context, keys() + from, config.kv_size(), kChunk, config.head_dim, k);
+  CopyRows(context, values() + from, config.kv_size(), kChunk, config.head_dim, v);
 }
 
 }  // namespace kakeya

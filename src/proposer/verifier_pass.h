@@ -36,7 +36,8 @@ class VerifierPass {
   // That layer's (positions, kv_heads, head_dim): keys after the norm and before the rotation.
   const float* keys() const { return k_.as<float>(); }
   const float* values() const { return v_.as<float>(); }
-  // One KV head of the kChunk positions from `first` on, each (kChunk, head_dim).
+  // One KV head of the kChunk positions from `first` on, each (kChunk, head_dim), by the device
+  // that Begin was given.
   void CopyChunk(int64_t first, int kv_head, float* k, float* v) const;
 
  private:
@@ -51,6 +52,7 @@ class VerifierPass {
   Buffer hidden_;  // (capacity, hidden_size)
   Buffer k_;       // (capacity, kv_heads, head_dim)
   Buffer v_;       // (capacity, kv_heads, head_dim)
+  Device device_ = Device::kCpu;
   int64_t capacity_ = 0;
   int64_t positions_ = kNoPass;
   int layer_ = -1;

@@ -30,6 +30,8 @@ class EditedRestorer : public Restorer {
     return inner_->Truncate(context, n);
   }
   int64_t size() const override { return inner_->size(); }
+  // What inner would choose if there were no excluded chunks: others take their places. Inner knows
+  // nothing of it and is asked for more.
   Status Select(const OpContext& context, const SelectQueries& queries,
                 std::span<std::vector<ChunkVisit>> visits) override;
   Status BeginLayer(const OpContext& context, int layer) override;
@@ -44,6 +46,22 @@ class EditedRestorer : public Restorer {
   size_t history_bytes() const override { return inner_->history_bytes(); }
 
  private:
+  // Chunks per row: asked of the inner restorer, and wanted of it but for the excluded ones.
+  struct Numbers {
+    int64_t asked = 0;
+    int64_t wanted = 0;
+  };
+
+  Status SelectAmongMore(const OpContext& context, const SelectQueries& queries,
+                         std::span<std::vector<ChunkVisit>> visits);
+  uint64_t DoneRows(const Numbers& numbers, const std::vector<ChunkVisit>& answer, uint64_t open,
+                    int64_t* next) const;
+  void AddVisits(const std::vector<ChunkVisit>& answer, uint64_t rows,
+                 std::vector<ChunkVisit>* visits) const;
+  bool IsExcluded(int64_t chunk) const;
+  // Of the chunks [begin, end).
+  int64_t Excluded(int64_t begin, int64_t end) const;
+
   std::unique_ptr<Restorer> inner_;
   HistoryEdit edit_;
 };

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <random>
+#include <utility>
 
 #include "eval/recall/run/history_edit.h"
 
@@ -15,7 +17,7 @@ class Witness : public Restorer {
  public:
   struct Log {
     std::vector<int32_t> ids;
-    std::vector<uint8_t> excluded;
+    int64_t asked = 0;  // calls of Select
     int layer = -1;
     int64_t restored = -1;
     std::vector<PageKey> prefetched;
@@ -35,8 +37,15 @@ class Witness : public Restorer {
   int64_t size() const override { return static_cast<int64_t>(log_->ids.size()); }
   Status Select(const OpContext& /*context*/, const SelectQueries& queries,
                 std::span<std::vector<ChunkVisit>> visits) override {
-    log_->excluded.assign(queries.excluded.begin(), queries.excluded.end());
-    visits[0] = {{queries.first_chunk, 1}};
+    ++log_->asked;
+    for (size_t head = 0; head < visits.size(); ++head) {
+      visits[head].clear();
+      for (int row = 0; row < queries.rows; ++row) {
+        for (const int64_t chunk : Best(static_cast<int>(head), row, queries, {})) {
+          AddVisit(chunk, row, &visits[head]);
+        }
+      }
+    }
     return OkStatus();
   }
   Status BeginLayer(const OpContext& /*context*/, int layer) override {
@@ -53,7 +62,39 @@ class Witness : public Restorer {
   int64_t max_distance() const override { return 640; }
   size_t history_bytes() const override { return 17; }
 
+  // What a row chooses, by scores made of all that matters; some chunks are not good enough.
+  static std::vector<int64_t> Best(int head, int row, const SelectQueries& queries,
+                                   const std::vector<uint8_t>& excluded) {
+    std::vector<std::pair<uint32_t, int64_t>> order;
+    for (int64_t c = queries.first_chunk; c < queries.window_begin[row] / kChunk; ++c) {
+      uint32_t score =
+          static_cast<uint32_t>(c) * 0x9e3779b1u + head * 0x85ebca77u + row * 0xc2b2ae3du;
+      score = (score ^ score >> 15) * 0x2c1b3c6du;
+      score = (score ^ score >> 12) % 100;
+      const bool out = c < static_cast<int64_t>(excluded.size()) && excluded[c] != 0;
+      if (!out && (score >= 10 || queries.max_chunks == kAllChunks)) order.emplace_back(score, c);
+    }
+    std::sort(order.rbegin(), order.rend());
+    std::vector<int64_t> chunks;
+    for (const auto& [score, chunk] : order) {
+      if (static_cast<int64_t>(chunks.size()) < queries.max_chunks) chunks.push_back(chunk);
+    }
+    std::sort(chunks.begin(), chunks.end());
+    return chunks;
+  }
+
  private:
+  static void AddVisit(int64_t chunk, int row, std::vector<ChunkVisit>* visits) {
+    const auto at = std::lower_bound(
+        visits->begin(), visits->end(), chunk,
+        [](const ChunkVisit& visit, int64_t value) { return visit.chunk < value; });
+    if (at != visits->end() && at->chunk == chunk) {
+      at->rows |= uint64_t{1} << row;
+    } else {
+      visits->insert(at, {chunk, uint64_t{1} << row});
+    }
+  }
+
   Log* log_;
 };
 
@@ -106,15 +147,62 @@ TEST_F(EditedRestorerTest, PassesAnErrorOnAndTellsTheSameAgain) {
   EXPECT_EQ(log_.ids[10], 10);
 }
 
-TEST_F(EditedRestorerTest, ExcludesChunksAndPassesAllElseThrough) {
+// What every row gets with these chunks excluded is what it would choose of the others.
+void ExpectBestOfTheOthers(EditedRestorer* restorer, const SelectQueries& queries,
+                           const std::vector<uint8_t>& excluded) {
+  std::vector<std::vector<ChunkVisit>> visits(2);
+  ASSERT_TRUE(restorer->Select({}, queries, visits).ok());
+  for (int head = 0; head < 2; ++head) {
+    for (int row = 0; row < queries.rows; ++row) {
+      std::vector<int64_t> got;
+      for (const ChunkVisit& visit : visits[head]) {
+        EXPECT_NE(visit.rows, 0u);
+        if ((visit.rows >> row & 1) != 0) got.push_back(visit.chunk);
+      }
+      EXPECT_EQ(got, Witness::Best(head, row, queries, excluded)) << "head " << head;
+    }
+  }
+}
+
+TEST_F(EditedRestorerTest, ExcludedChunksMakeRoomForTheNextBest) {
+  std::mt19937 random(4);
+  for (const int rows : {1, 5, kMaxSelectRows}) {
+    std::vector<int64_t> window_begin;
+    for (int r = 0; r < rows; ++r) window_begin.push_back((r < rows / 2 ? 28 : 30) * kChunk);
+    for (const int one_in : {1, 2, 7, 40}) {
+      std::vector<uint8_t> excluded(27);  // shorter than the history
+      for (uint8_t& flag : excluded) flag = random() % one_in == 0 ? 1 : 0;
+      EditedRestorer restorer = Make({.ids = {}, .excluded = excluded});
+      for (const int64_t max : {int64_t{1}, int64_t{3}, int64_t{8}, int64_t{29}, kAllChunks}) {
+        SelectQueries queries;
+        queries.rows = rows;
+        queries.first_chunk = 2;
+        queries.window_begin = window_begin;
+        queries.max_chunks = max;
+        ExpectBestOfTheOthers(&restorer, queries, excluded);
+      }
+    }
+  }
+}
+
+TEST_F(EditedRestorerTest, AsksOnceWhereNothingOrNearlyAllIsExcluded) {
+  const int64_t begin = 60 * kChunk;
+  for (const uint8_t others : {0, 1}) {
+    std::vector<uint8_t> excluded(60, others);
+    excluded[30] = excluded[31] = 0;
+    log_ = {};
+    EditedRestorer restorer = Make({.ids = {}, .excluded = excluded});
+    SelectQueries queries;
+    queries.rows = 1;
+    queries.window_begin = {&begin, 1};
+    queries.max_chunks = 8;
+    ExpectBestOfTheOthers(&restorer, queries, excluded);
+    EXPECT_EQ(log_.asked, 1);
+  }
+}
+
+TEST_F(EditedRestorerTest, PassesAllElseThrough) {
   EditedRestorer restorer = Make({.ids = {}, .excluded = {0, 1, 1}});
-  std::vector<std::vector<ChunkVisit>> visits(1);
-  SelectQueries queries;
-  queries.first_chunk = 4;
-  ASSERT_TRUE(restorer.Select(context_, queries, visits).ok());
-  EXPECT_EQ(log_.excluded, (std::vector<uint8_t>{0, 1, 1}));
-  ASSERT_EQ(visits[0].size(), 1u);
-  EXPECT_EQ(visits[0][0].chunk, 4);
   EXPECT_TRUE(restorer.BeginLayer(context_, 3).ok());
   EXPECT_EQ(log_.layer, 3);
   EXPECT_EQ(restorer.Load(context_, {.key = {.chunk = 9}}).code(), StatusCode::kNotFound);

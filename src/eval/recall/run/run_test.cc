@@ -40,9 +40,7 @@ class ToyRestorer : public Restorer {
     for (std::vector<ChunkVisit>& list : visits) {
       list.clear();
       for (int64_t c = queries.first_chunk; c < queries.window_begin.back() / kChunk; ++c) {
-        const bool excluded = c < static_cast<int64_t>(queries.excluded.size()) &&
-                              queries.excluded[static_cast<size_t>(c)] != 0;
-        if (excluded || static_cast<int64_t>(list.size()) == queries.max_chunks) continue;
+        if (static_cast<int64_t>(list.size()) == queries.max_chunks) break;
         uint64_t rows = 0;
         for (int r = 0; r < queries.rows; ++r) {
           if (c < queries.window_begin[r] / kChunk) rows |= uint64_t{1} << r;

@@ -4,9 +4,9 @@
 
 #include "backend/cpu/vnni.h"
 #include "backend/cpu/vnni_target.h"
-#include "proposer/f_theta_dot.h"
+#include "backend/restore/cpu/f_theta_dot.h"
 
-namespace kakeya {
+namespace kakeya::cpu {
 namespace {
 
 #if defined(__x86_64__)
@@ -95,9 +95,9 @@ void RestoreProductsVnni(const RestoreMap& map, const std::array<RestoreInputs, 
 void RestoreProducts(const RestoreMap& map, const std::array<RestoreInputs, 2>& inputs, float* k,
                      float* v) {
 #if defined(__x86_64__)
-  if (cpu::UseVnni()) return RestoreProductsVnni(map, inputs, k, v);
+  if (UseVnni()) return RestoreProductsVnni(map, inputs, k, v);
 #endif
   RestoreProductsPortable(map, inputs, k, v);
 }
 
-}  // namespace kakeya
+}  // namespace kakeya::cpu

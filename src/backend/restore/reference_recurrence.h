@@ -1,12 +1,12 @@
 // Recurrence once more for tests, as its definition reads.
-#ifndef KAKEYA_PROPOSER_REFERENCE_RECURRENCE_H_
-#define KAKEYA_PROPOSER_REFERENCE_RECURRENCE_H_
+#ifndef KAKEYA_BACKEND_RESTORE_REFERENCE_RECURRENCE_H_
+#define KAKEYA_BACKEND_RESTORE_REFERENCE_RECURRENCE_H_
 
 #include <algorithm>
 #include <cstdint>
 #include <vector>
 
-#include "proposer/recurrence.h"
+#include "backend/restore/restore_ops.h"
 
 namespace kakeya::test {
 
@@ -23,12 +23,12 @@ inline std::vector<int> OccurrencesBefore(const std::vector<int32_t>& ids, int p
 
 struct TokenRecurrence {
   std::vector<int> buckets;        // per length
-  std::vector<int32_t> followers;  // kNoFollower where there is none
+  std::vector<int32_t> followers;  // kNoToken where there is none
 
   bool operator==(const TokenRecurrence&) const = default;
 };
 
-inline TokenRecurrence ReferenceRecurrence(const RestorerConfig::Recurrence& config,
+inline TokenRecurrence ReferenceRecurrence(const RecurrenceShape& config,
                                            const std::vector<int32_t>& ids, int p) {
   TokenRecurrence out;
   int latest = -1;
@@ -38,11 +38,11 @@ inline TokenRecurrence ReferenceRecurrence(const RestorerConfig::Recurrence& con
     if (!places.empty()) latest = places.back();
   }
   for (int j = 1; j <= config.next; ++j) {
-    out.followers.push_back(latest >= 0 && latest + j < p ? ids[latest + j] : kNoFollower);
+    out.followers.push_back(latest >= 0 && latest + j < p ? ids[latest + j] : kNoToken);
   }
   return out;
 }
 
 }  // namespace kakeya::test
 
-#endif  // KAKEYA_PROPOSER_REFERENCE_RECURRENCE_H_
+#endif  // KAKEYA_BACKEND_RESTORE_REFERENCE_RECURRENCE_H_

@@ -2,15 +2,16 @@
 // for each half of the inputs (the code; the token's own features). Sums of products are whole
 // numbers that every path computes exactly, and floats are combined in one expression: all paths
 // give the same bits.
-#ifndef KAKEYA_PROPOSER_F_THETA_DOT_H_
-#define KAKEYA_PROPOSER_F_THETA_DOT_H_
+#ifndef KAKEYA_BACKEND_RESTORE_CPU_F_THETA_DOT_H_
+#define KAKEYA_BACKEND_RESTORE_CPU_F_THETA_DOT_H_
 
 #include <array>
 #include <cstdint>
 
-#include "proposer/restorer_model.h"
+#include "backend/kv_page.h"
+#include "backend/restore/restore_map.h"
 
-namespace kakeya {
+namespace kakeya::cpu {
 
 // A chunk's inputs of one half.
 struct RestoreInputs {
@@ -38,6 +39,6 @@ inline RestoreBlock OutputBlock(const RestoreMap& map, int block, int token, flo
   return {row + at, map.head_dim - at < kPackWidth ? map.head_dim - at : kPackWidth};
 }
 
-}  // namespace kakeya
+}  // namespace kakeya::cpu
 
-#endif  // KAKEYA_PROPOSER_F_THETA_DOT_H_
+#endif  // KAKEYA_BACKEND_RESTORE_CPU_F_THETA_DOT_H_

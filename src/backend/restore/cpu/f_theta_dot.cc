@@ -1,17 +1,19 @@
-#include "proposer/f_theta_dot.h"
+#include "backend/restore/cpu/f_theta_dot.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "backend/cpu/targets.h"
+#include "backend/restore/cpu/restore_cpu.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "proposer/f_theta_dot.cc"
+#define HWY_TARGET_INCLUDE "backend/restore/cpu/f_theta_dot.cc"
 #include <hwy/foreach_target.h>
 //
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace kakeya::HWY_NAMESPACE {
+namespace kakeya::cpu::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -82,14 +84,37 @@ void RestoreAll(const RestoreMap& map, const std::array<RestoreInputs, 2>& input
   }
 }
 
-}  // namespace kakeya::HWY_NAMESPACE
+}  // namespace kakeya::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace kakeya {
+namespace kakeya::cpu {
 namespace {
 
 HWY_EXPORT(RestoreAll);
+
+// x (kChunk, pairs, 2) = each token's code.
+void GatherCodes(const CodedChunk& chunk, const RestoreMap::Half& half, int16_t* x) {
+  const int dim = half.inputs;
+  const int row = half.pairs() * 2;
+  for (int t = 0; t < kChunk; ++t) {
+    std::copy_n(chunk.codes + t * dim, dim, x + t * row);
+    if (dim % 2 != 0) x[t * row + dim] = 0;
+  }
+}
+
+// x (kChunk, pairs, 2) = each token's own features, and their scales.
+void GatherOwnFeatures(const CodedChunk& chunk, const TokenFeatures& tokens,
+                       const RestoreMap::Half& half, int16_t* x, float* scales) {
+  const int dim = tokens.dim;
+  const int row = half.pairs() * 2;
+  for (int t = 0; t < kChunk && dim > 0; ++t) {
+    const int64_t id = chunk.ids[t];
+    std::copy_n(tokens.values + id * dim, dim, x + t * row);
+    if (dim % 2 != 0) x[t * row + dim] = 0;
+    scales[t] = tokens.scales[id];
+  }
+}
 
 }  // namespace
 
@@ -98,5 +123,18 @@ void RestoreProductsPortable(const RestoreMap& map, const std::array<RestoreInpu
   HWY_DYNAMIC_DISPATCH(RestoreAll)(map, inputs, k, v);
 }
 
-}  // namespace kakeya
+void RestoreKv(const RestoreMap& map, const CodedChunk& chunk, const TokenFeatures& tokens,
+               float* k, float* v) {
+  alignas(64) int16_t codes[kChunk * kMaxRestoreInputs];
+  alignas(64) int16_t features[kChunk * kMaxRestoreInputs];
+  alignas(64) float feature_scales[kChunk];
+  GatherCodes(chunk, map.halves[0], codes);
+  GatherOwnFeatures(chunk, tokens, map.halves[1], features, feature_scales);
+  RestoreProducts(map,
+                  {{{.values = codes, .scales = chunk.code_scales},
+                    {.values = features, .scales = feature_scales}}},
+                  k, v);
+}
+
+}  // namespace kakeya::cpu
 #endif

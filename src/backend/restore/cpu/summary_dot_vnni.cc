@@ -6,9 +6,9 @@
 
 #include "backend/cpu/vnni.h"
 #include "backend/cpu/vnni_target.h"
-#include "proposer/summary_dot.h"
+#include "backend/restore/cpu/summary_dot.h"
 
-namespace kakeya {
+namespace kakeya::cpu {
 namespace {
 
 #if defined(__x86_64__)
@@ -113,7 +113,7 @@ KAKEYA_VNNI uint32_t ScoresOfLanes(const SummaryQueries& queries, const ChunkSum
     __m512i q[kGroups];
     KAKEYA_VNNI_UNROLL
     for (int g = 0; g < kGroups; ++g) {
-      q[g] = _mm512_loadu_si512(queries.quads + quad * kMaxDotRows * 4 + g * kBytes);
+      q[g] = _mm512_loadu_si512(queries.quads + quad * kMaxScanRows * 4 + g * kBytes);
     }
     KAKEYA_VNNI_UNROLL
     for (int s = 0; s < kSegments; ++s) {
@@ -157,8 +157,8 @@ ScoreFn LanesOf(int rows) {
 
 ScoreFn FastestScores(int rows, int segments, int dim) {
 #if defined(__x86_64__)
-  static_assert(kMaxDotRows == 2 * kLanes32);
-  if (cpu::UseVnni()) {
+  static_assert(kMaxScanRows == 2 * kLanes32);
+  if (UseVnni()) {
     if (segments == 4 && dim == kBytes) return LanesOf<4, 1>(rows);
     if (segments == 4 && dim == 2 * kBytes) return LanesOf<4, 2>(rows);
     if (segments == 8 && dim == kBytes) return LanesOf<8, 1>(rows);
@@ -173,7 +173,7 @@ ScoreFn FastestScores(int rows, int segments, int dim) {
 
 MostFn FastestMosts(int segments, int dim) {
 #if defined(__x86_64__)
-  if (cpu::UseVnni()) {
+  if (UseVnni()) {
     if (segments == 4 && dim == kBytes) return Mosts<4, 1>;
     if (segments == 4 && dim == 2 * kBytes) return Mosts<4, 2>;
     if (segments == 8 && dim == kBytes) return Mosts<8, 1>;
@@ -185,4 +185,4 @@ MostFn FastestMosts(int segments, int dim) {
   return MostsPortable;
 }
 
-}  // namespace kakeya
+}  // namespace kakeya::cpu

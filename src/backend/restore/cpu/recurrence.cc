@@ -1,22 +1,19 @@
-#include "proposer/recurrence.h"
-
 #include <algorithm>
 #include <bit>
-#include <cassert>
 #include <type_traits>
 #include <utility>
 
 #include "backend/cpu/targets.h"
-#include "backend/ops.h"
+#include "backend/restore/cpu/restore_cpu.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "proposer/recurrence.cc"
+#define HWY_TARGET_INCLUDE "backend/restore/cpu/recurrence.cc"
 #include <hwy/foreach_target.h>
 //
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace kakeya::HWY_NAMESPACE {
+namespace kakeya::cpu::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -48,11 +45,11 @@ void EqualMasksTarget(const int32_t* keys, int count, const int32_t* ids, uint64
 #endif
 }
 
-}  // namespace kakeya::HWY_NAMESPACE
+}  // namespace kakeya::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace kakeya {
+namespace kakeya::cpu {
 namespace {
 
 HWY_EXPORT(EqualMasksTarget);
@@ -69,11 +66,14 @@ struct Occurrences {
 
 class Scan {
  public:
-  Scan(const RestorerConfig::Recurrence& config, const History& history, int64_t chunk)
-      : config_(config), history_(history), chunk_(chunk), reach_(config.lengths.back() - 1) {
+  Scan(const RecurrenceShape& shape, std::span<const int32_t* const> chunks)
+      : shape_(shape),
+        chunks_(chunks),
+        chunk_(static_cast<int64_t>(chunks.size()) - 1),
+        reach_(shape.lengths.back() - 1) {
     for (int r = 0; r < reach_ + kChunk; ++r) {
-      const int64_t position = chunk * kChunk + r - reach_;
-      keys_[r] = position < 0 ? kNoFollower : IdAt(position);
+      const int64_t position = chunk_ * kChunk + r - reach_;
+      keys_[r] = position < 0 ? kNoToken : IdAt(position);
     }
   }
 
@@ -81,16 +81,14 @@ class Scan {
     for (int64_t past = 0; past <= chunk_; ++past) {
       std::swap(before_, now_);
       HWY_DYNAMIC_DISPATCH(EqualMasksTarget)
-      (keys_.data(), reach_ + kChunk, history_.At(past).ids, now_.data());
+      (keys_.data(), reach_ + kChunk, chunks_[past], now_.data());
       for (int t = 0; t < kChunk; ++t) AddOccurrences(past, t);
     }
     for (int t = 0; t < kChunk; ++t) Write(t, out);
   }
 
  private:
-  int32_t IdAt(int64_t position) const {
-    return history_.At(position / kChunk).ids[position % kChunk];
-  }
+  int32_t IdAt(int64_t position) const { return chunks_[position / kChunk][position % kChunk]; }
 
   // Those of token t that end in the chunk `past`, all at once: an n-gram ends where its last token
   // stands and where, shifted, those before it do. Shifts reach into the chunk before.
@@ -99,34 +97,34 @@ class Scan {
     const uint64_t earlier = past < chunk_ ? ~uint64_t{0} : (uint64_t{1} << t) - 1;
     uint64_t ends = now_[key] & earlier;
     int size = 1;
-    for (size_t l = 0; ends != 0 && l < config_.lengths.size(); ++l) {
-      for (; ends != 0 && size < config_.lengths[l]; ++size) {
+    for (size_t l = 0; ends != 0 && l < shape_.lengths.size(); ++l) {
+      for (; ends != 0 && size < shape_.lengths[l]; ++size) {
         ends &= now_[key - size] << size | before_[key - size] >> (kChunk - size);
       }
       if (ends == 0) return;
       int& count = found_[t].counts[l];
-      count = std::min(count + std::popcount(ends), config_.buckets - 1);
+      count = std::min(count + std::popcount(ends), shape_.buckets - 1);
       found_[t].latest[l] = past * kChunk + std::bit_width(ends) - 1;
     }
   }
 
   void Write(int t, ChunkRecurrence* out) const {
-    const int lengths = static_cast<int>(config_.lengths.size());
+    const int lengths = static_cast<int>(shape_.lengths.size());
     int64_t last = -1;
     for (int l = 0; l < lengths; ++l) {
       const int count = found_[t].counts[l];
       out->buckets[t * lengths + l] = static_cast<uint8_t>(count);
       if (count > 0) last = found_[t].latest[l];
     }
-    for (int j = 1; j <= config_.next; ++j) {
+    for (int j = 1; j <= shape_.next; ++j) {
       const bool seen = last >= 0 && last + j < chunk_ * kChunk + t;
-      out->followers[t * config_.next + j - 1] = seen ? IdAt(last + j) : kNoFollower;
+      out->followers[t * shape_.next + j - 1] = seen ? IdAt(last + j) : kNoToken;
     }
   }
 
-  const RestorerConfig::Recurrence& config_;
-  const History& history_;
-  const int64_t chunk_;
+  const RecurrenceShape& shape_;
+  const std::span<const int32_t* const> chunks_;
+  const int64_t chunk_;  // the last of them
   const int reach_;
   std::array<int32_t, kMaxKeys> keys_{};
   Masks before_{}, now_{};
@@ -135,11 +133,10 @@ class Scan {
 
 }  // namespace
 
-void FindRecurrence(const RestorerConfig::Recurrence& config, const History& history, int64_t chunk,
+void FindRecurrence(const RecurrenceShape& shape, std::span<const int32_t* const> chunks,
                     ChunkRecurrence* out) {
-  assert(config.used() && chunk < history.chunks());
-  Scan(config, history, chunk).Run(out);
+  Scan(shape, chunks).Run(out);
 }
 
-}  // namespace kakeya
+}  // namespace kakeya::cpu
 #endif

@@ -1,4 +1,4 @@
-#include "proposer/summary_dot.h"
+#include "backend/restore/cpu/summary_dot.h"
 
 #include <algorithm>
 #include <array>
@@ -6,17 +6,15 @@
 #include <limits>
 
 #include "backend/cpu/targets.h"
-#include "backend/ops.h"
-#include "proposer/restorer_config.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "proposer/summary_dot.cc"
+#define HWY_TARGET_INCLUDE "backend/restore/cpu/summary_dot.cc"
 #include <hwy/foreach_target.h>
 //
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace kakeya::HWY_NAMESPACE {
+namespace kakeya::cpu::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -97,11 +95,11 @@ void SummaryDotsTarget(const int16_t* queries, int rows, const int8_t* summaries
   }
 }
 
-}  // namespace kakeya::HWY_NAMESPACE
+}  // namespace kakeya::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace kakeya {
+namespace kakeya::cpu {
 namespace {
 
 HWY_EXPORT(SummaryDotsTarget);
@@ -113,33 +111,20 @@ void SummaryDots(const int16_t* queries, int rows, const int8_t* summaries, int 
   HWY_DYNAMIC_DISPATCH(SummaryDotsTarget)(queries, rows, summaries, segments, dim, out);
 }
 
-void PackSummaries(const int8_t* elements, int n, uint8_t* packed) {
-  for (int i = 0; i < n / 2; ++i) {
-    packed[i] =
-        static_cast<uint8_t>((elements[i] + kInt4Bias) | (elements[n / 2 + i] + kInt4Bias) << 4);
-  }
-}
-
-void UnpackSummaries(const uint8_t* packed, int n, int8_t* elements) {
-  for (int i = 0; i < n / 2; ++i) {
-    elements[i] = static_cast<int8_t>((packed[i] & 0xf) - kInt4Bias);
-    elements[n / 2 + i] = static_cast<int8_t>((packed[i] >> 4) - kInt4Bias);
-  }
-}
-
 void MostsPortable(const SummaryQueries& queries, const ChunkSummaries* chunks, int count,
                    float* mosts) {
-  std::array<int32_t, kMaxDotRows * kChunk> dots;  // (rows, segments)
+  std::array<int32_t, kMaxScanRows * kChunk> dots;  // (rows, segments)
   std::array<int8_t, kMaxSummaryElements> values;
   for (int c = 0; c < count; ++c) {
     const ChunkSummaries& chunk = chunks[c];
-    UnpackSummaries(chunk.values, chunk.segments * chunk.dim, values.data());
-    SummaryDots(queries.wide, queries.rows, values.data(), chunk.segments, chunk.dim, dots.data());
+    UnpackSummaries(chunk.values, queries.segments * queries.dim, values.data());
+    SummaryDots(queries.wide, queries.rows, values.data(), queries.segments, queries.dim,
+                dots.data());
     for (int r = 0; r < queries.rows; ++r) {
       float best = -std::numeric_limits<float>::infinity();
-      for (int s = 0; s < chunk.segments; ++s) {
+      for (int s = 0; s < queries.segments; ++s) {
         const float scale = queries.scales[r] * chunk.scales[s];
-        best = std::max(best, static_cast<float>(dots[r * chunk.segments + s]) * scale);
+        best = std::max(best, static_cast<float>(dots[r * queries.segments + s]) * scale);
       }
       mosts[c * queries.rows + r] = best;
     }
@@ -157,5 +142,5 @@ uint32_t ScoresPortable(const SummaryQueries& queries, const ChunkSummaries& chu
   return passing;
 }
 
-}  // namespace kakeya
+}  // namespace kakeya::cpu
 #endif

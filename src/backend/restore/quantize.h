@@ -1,7 +1,7 @@
 // Whole numbers with one scale: int8, as codes and selector outputs are kept, int4, as summaries
 // are, and int16, as f_theta multiplies.
-#ifndef KAKEYA_PROPOSER_QUANTIZE_H_
-#define KAKEYA_PROPOSER_QUANTIZE_H_
+#ifndef KAKEYA_BACKEND_RESTORE_QUANTIZE_H_
+#define KAKEYA_BACKEND_RESTORE_QUANTIZE_H_
 
 #include <algorithm>
 #include <cmath>
@@ -50,4 +50,4 @@ inline float QuantizeInt4(const float* x, int n, int8_t* q) {
 
 }  // namespace kakeya
 
-#endif  // KAKEYA_PROPOSER_QUANTIZE_H_
+#endif  // KAKEYA_BACKEND_RESTORE_QUANTIZE_H_

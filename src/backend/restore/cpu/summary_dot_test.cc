@@ -1,4 +1,4 @@
-#include "proposer/summary_dot.h"
+#include "backend/restore/cpu/summary_dot.h"
 
 #include <gtest/gtest.h>
 
@@ -10,10 +10,9 @@
 #include <string_view>
 #include <vector>
 
-#include "proposer/proposer_test_util.h"
-#include "proposer/quantize.h"
+#include "backend/ops_test_util.h"
 
-namespace kakeya {
+namespace kakeya::cpu {
 namespace {
 
 TEST(SummaryDotTest, IsExactForEveryShapeAndInstructionSet) {
@@ -22,7 +21,7 @@ TEST(SummaryDotTest, IsExactForEveryShapeAndInstructionSet) {
   test::ForEachTarget([&](const char* target) {
     for (const int dim : {4, 8, 32, 100, 128, kMaxSummaryDim}) {
       for (const int segments : {1, 2, 4, 8, 16, 32}) {
-        for (const int rows : {1, 3, 4, 7, kMaxDotRows}) {
+        for (const int rows : {1, 3, 4, 7, kMaxScanRows}) {
           std::vector<int16_t> queries(static_cast<size_t>(rows) * dim);
           std::vector<int8_t> summaries(static_cast<size_t>(segments) * dim);
           for (int16_t& q : queries) q = static_cast<int16_t>(value());
@@ -47,7 +46,7 @@ TEST(SummaryDotTest, IsExactForEveryShapeAndInstructionSet) {
 // Random queries of one shape in all layouts, with the largest values among them.
 struct Queries {
   Queries(int rows, int dim, int segments, std::mt19937* random)
-      : quads(static_cast<size_t>(dim / 4 * kMaxDotRows * 4)), offsets(kMaxDotRows) {
+      : quads(static_cast<size_t>(dim / 4 * kMaxScanRows * 4)), offsets(kMaxScanRows) {
     for (int i = 0; i < rows * dim; ++i) {
       const auto value = static_cast<int8_t>(static_cast<int>((*random)() % 255) - 127);
       narrow.push_back((*random)() % 9 == 0 ? int8_t{-127} : value);
@@ -56,7 +55,7 @@ struct Queries {
     for (int r = 0; r < rows; ++r) {
       const auto row = narrow.begin() + r * dim;
       offsets[r] = -kInt4Bias * std::accumulate(row, row + dim, 0);
-      for (int i = 0; i < dim / 4 * 4; ++i) quads[(i / 4 * kMaxDotRows + r) * 4 + i % 4] = row[i];
+      for (int i = 0; i < dim / 4 * 4; ++i) quads[(i / 4 * kMaxScanRows + r) * 4 + i % 4] = row[i];
     }
     for (int r = 0; r < rows; ++r) {
       const size_t first = spread.size();
@@ -65,10 +64,18 @@ struct Queries {
         spread[first + SummaryIndex(segments, i / dim, i % dim)] = narrow[r * dim + i % dim];
       }
     }
-    for (int r = 0; r < kMaxDotRows; ++r) {
+    for (int r = 0; r < kMaxScanRows; ++r) {
       scales.push_back(static_cast<float>((*random)() % 1000) / 7919.0f);
     }
-    view = {wide.data(), spread.data(), quads.data(), offsets.data(), scales.data(), rows};
+    view = {.rows = rows,
+            .dim = dim,
+            .segments = segments,
+            .narrow = narrow.data(),
+            .wide = wide.data(),
+            .spread = spread.data(),
+            .quads = quads.data(),
+            .offsets = offsets.data(),
+            .scales = scales.data()};
   }
 
   std::vector<int8_t> narrow;
@@ -84,13 +91,13 @@ struct Queries {
 // says nothing.
 void ExpectEqualScores(const Queries& queries, const ChunkSummaries& chunk, const ScoreTest& test) {
   const int rows = queries.view.rows;
-  std::vector<float> got(kMaxDotRows);
-  std::vector<float> want(kMaxDotRows);
-  const ScoreFn fastest = FastestScores(rows, chunk.segments, chunk.dim);
+  std::vector<float> got(kMaxScanRows);
+  std::vector<float> want(kMaxScanRows);
+  const ScoreFn fastest = FastestScores(rows, queries.view.segments, queries.view.dim);
   EXPECT_EQ(fastest(queries.view, chunk, test, got.data()),
             ScoresPortable(queries.view, chunk, test, want.data()));
   EXPECT_EQ(std::memcmp(got.data(), want.data(), static_cast<size_t>(rows) * sizeof(float)), 0)
-      << "dim " << chunk.dim << ", segments " << chunk.segments << ", rows " << rows;
+      << "dim " << queries.view.dim << ", segments " << queries.view.segments << ", rows " << rows;
 }
 
 // Several chunks at once give what each gives by itself.
@@ -98,7 +105,7 @@ TEST(SummaryDotTest, RunsOfChunksGiveWhatThePortablePathGives) {
   std::mt19937 random(5);
   for (const int dim : {32, 64, 128}) {
     for (const int segments : {2, 4, 8}) {
-      for (int rows = 1; rows <= kFewDotRows; ++rows) {
+      for (int rows = 1; rows <= kFewScanRows; ++rows) {
         constexpr int kCount = 11;
         const Queries queries(rows, dim, segments, &random);
         std::vector<uint8_t> values(static_cast<size_t>(kCount) * segments * dim / 2);
@@ -109,8 +116,8 @@ TEST(SummaryDotTest, RunsOfChunksGiveWhatThePortablePathGives) {
         }
         std::vector<ChunkSummaries> chunks;
         for (int c = 0; c < kCount; ++c) {
-          chunks.push_back({values.data() + c * segments * dim / 2, scales.data() + c * segments,
-                            segments, dim});
+          chunks.push_back(
+              {c, values.data() + c * segments * dim / 2, scales.data() + c * segments});
         }
         for (const int count : {0, 1, 3, 4, 8, kCount}) {
           std::vector<float> got(static_cast<size_t>(count) * rows);
@@ -130,7 +137,7 @@ TEST(SummaryDotTest, ByteProductsGiveWhatThePortablePathGives) {
   std::mt19937 random(2);
   for (const int dim : {32, 64, 128, 192}) {
     for (const int segments : {1, 2, 4, 8}) {
-      for (const int rows : {1, 5, 6, 15, 16, 17, kMaxDotRows}) {
+      for (const int rows : {1, 5, 6, 15, 16, 17, kMaxScanRows}) {
         const Queries queries(rows, dim, segments, &random);
         // All halves, also one that no quantiser makes.
         std::vector<uint8_t> values(static_cast<size_t>(segments) * dim / 2);
@@ -140,13 +147,13 @@ TEST(SummaryDotTest, ByteProductsGiveWhatThePortablePathGives) {
           scales.push_back(static_cast<float>(random() % 1000) / 104729.0f);
         }
         ScoreTest test;
-        for (int r = 0; r < kMaxDotRows; ++r) {
+        for (int r = 0; r < kMaxScanRows; ++r) {
           test.bias[r] = static_cast<float>(random() % 100) / 77.0f - 0.5f;
           test.least[r] = static_cast<float>(random() % 100) / 7.0f;
         }
         test.least[0] = test.bias[0];
-        for (int r = rows; r < kMaxDotRows; ++r) test.least[r] = NAN;
-        ExpectEqualScores(queries, {values.data(), scales.data(), segments, dim}, test);
+        for (int r = rows; r < kMaxScanRows; ++r) test.least[r] = NAN;
+        ExpectEqualScores(queries, {0, values.data(), scales.data()}, test);
       }
     }
   }
@@ -155,9 +162,9 @@ TEST(SummaryDotTest, ByteProductsGiveWhatThePortablePathGives) {
 // An infinite scale times a dot product of zero is no number: it must not hide the others.
 TEST(SummaryDotTest, ProductsThatAreNoNumbersCountForNothingOnEveryPath) {
   std::mt19937 random(3);
-  for (const int rows : {1, 7, kMaxDotRows}) {
+  for (const int rows : {1, 7, kMaxScanRows}) {
     Queries queries(rows, 64, 4, &random);
-    queries.scales.assign(kMaxDotRows, 1e30f);
+    queries.scales.assign(kMaxScanRows, 1e30f);
     for (int zeros = 0; zeros < 4; ++zeros) {
       std::vector<int8_t> elements(size_t{4} * 64, -1);
       for (int i = 0; i < 64; ++i) elements[SummaryIndex(4, zeros, i)] = 0;
@@ -169,23 +176,13 @@ TEST(SummaryDotTest, ProductsThatAreNoNumbersCountForNothingOnEveryPath) {
       test.bias.fill(0.5f);
       test.least.fill(NAN);
       std::fill_n(test.least.begin(), rows, -1e9f);
-      const ChunkSummaries chunk{values.data(), scales.data(), 4, 64};
+      const ChunkSummaries chunk{0, values.data(), scales.data()};
       ExpectEqualScores(queries, chunk, test);
-      std::vector<float> scores(kMaxDotRows);
+      std::vector<float> scores(kMaxScanRows);
       ScoresPortable(queries.view, chunk, test, scores.data());
       for (int r = 0; r < rows; ++r) EXPECT_TRUE(std::isfinite(scores[r])) << zeros;
     }
   }
-}
-
-TEST(SummaryDotTest, PackingKeepsEveryElement) {
-  std::vector<int8_t> elements;
-  for (int i = 0; i < 150; ++i) elements.push_back(static_cast<int8_t>(i * 7 % 15 - 7));
-  std::vector<uint8_t> packed(elements.size() / 2);
-  PackSummaries(elements.data(), static_cast<int>(elements.size()), packed.data());
-  std::vector<int8_t> back(elements.size());
-  UnpackSummaries(packed.data(), static_cast<int>(back.size()), back.data());
-  EXPECT_EQ(back, elements);
 }
 
 TEST(SummaryDotTest, ForcedInstructionSetsGetThePortablePath) {
@@ -210,41 +207,5 @@ TEST(SummaryDotTest, LargestProductsStayExactInFloats) {
   EXPECT_EQ(static_cast<int32_t>(static_cast<float>(dot - 1)), dot - 1);
 }
 
-TEST(QuantizeTest, RoundsHalvesToEvenAndKeepsTheLargest) {
-  const float x[] = {127, -127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 2.51f};
-  int8_t q[8];
-  EXPECT_EQ(QuantizeInt8(x, 8, q), 1.0f);
-  EXPECT_EQ(std::vector<int8_t>(q, q + 8), (std::vector<int8_t>{127, -127, 0, 2, 2, 0, -2, 3}));
-}
-
-TEST(QuantizeTest, Int4ReachesSeven) {
-  const float x[] = {7, -7, 0.5f, 1.5f, -6.49f};
-  int8_t q[5];
-  EXPECT_EQ(QuantizeInt4(x, 5, q), 1.0f);
-  EXPECT_EQ(std::vector<int8_t>(q, q + 5), (std::vector<int8_t>{7, -7, 0, 2, -6}));
-}
-
-TEST(QuantizeTest, ZerosHaveNoScaleAndTinyNumbersStayInRange) {
-  const float zeros[] = {0, -0.0f};
-  int8_t q[2] = {7, 7};
-  EXPECT_EQ(QuantizeInt8(zeros, 2, q), 0.0f);
-  EXPECT_EQ(q[0] | q[1], 0);
-  for (const float tiny : {1e-45f, 1e-43f, 2.5e-43f, 1e-38f}) {
-    const float x[] = {tiny, -tiny};
-    QuantizeInt8(x, 2, q);
-    EXPECT_EQ(q[0], -q[1]) << tiny;
-    EXPECT_GE(q[0], 0) << tiny;
-  }
-}
-
-TEST(QuantizeTest, WhatIsNoNumberMakesTheScaleNone) {
-  for (const float bad : {NAN, INFINITY, -INFINITY}) {
-    const float x[] = {1, bad, 2};
-    int8_t q[3] = {7, 7, 7};
-    EXPECT_TRUE(std::isnan(QuantizeInt8(x, 3, q))) << bad;
-    EXPECT_EQ(q[0] | q[1] | q[2], 0);
-  }
-}
-
 }  // namespace
-}  // namespace kakeya
+}  // namespace kakeya::cpu
