@@ -5,7 +5,6 @@
 #include "base/system.h"
 #include "format/checkpoint.h"
 #include "format/fingerprint.h"
-#include "proposer/learned_restorer.h"
 #include "proposer/restorer_model.h"
 
 namespace kakeya {
@@ -47,13 +46,6 @@ Result<std::vector<int32_t>> Engine::EncodeChat(ChatInput input) const {
   KAKEYA_ASSIGN_OR_RETURN(const std::vector<Segment> rendered, chat_template_->Render(input));
   // The template has written the beginning-of-text token itself, where the model wants one.
   return tokenizer->EncodeSegments(rendered, {.add_special_tokens = false});
-}
-
-Result<std::unique_ptr<Restorer>> Engine::NewRestorer(MemoryBudget* budget) const {
-  if (restorer_ == nullptr) {
-    return NotFound("the model has no restorer: --kv restored needs one (--restorer DIR)");
-  }
-  return LearnedRestorer::Create(&*model_, restorer_.get(), budget);
 }
 
 Status Engine::LoadRestorer(const std::string& model, const std::string& dir) {

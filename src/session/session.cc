@@ -54,9 +54,8 @@ class TextStream {
 
 Result<Restoration> NewRestoration(const Engine& engine, const RestoreOptions& options,
                                    const KvShape& shape, MemoryBudget* budget) {
-  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> restorer, options.restorer
-                                                                  ? options.restorer(engine, budget)
-                                                                  : engine.NewRestorer(budget));
+  const RestorerFactory make = options.restorer ? options.restorer : LearnedRestorers();
+  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> restorer, make(engine, budget));
   return Restoration::Create(shape, engine.model().inv_freq, std::move(restorer), options.chunks,
                              RestoreBufferBytes(options, shape), budget);
 }
