@@ -15,7 +15,6 @@
 #include "format/write_file.h"
 #include "options.h"
 #include "output.h"
-#include "proposer/learned_restorer.h"
 #include "proposer/restorer_model.h"
 #include "verbs.h"
 
@@ -74,15 +73,7 @@ Status ResolveRestorer(BenchFlags* flags) {
 Result<RestorerFactory> RandomRestorer(Engine* engine, uint64_t seed) {
   RestorerConfig config;
   config.verifier = VerifierShape(engine->model().config);
-  KAKEYA_ASSIGN_OR_RETURN(RestorerModel random,
-                          RestorerModel::Random(config, engine->model(), seed, &engine->budget()));
-  return RestorerFactory(
-      [model = std::make_shared<const RestorerModel>(std::move(random))](
-          const Engine& owner, MemoryBudget* budget) -> Result<std::unique_ptr<Restorer>> {
-        KAKEYA_ASSIGN_OR_RETURN(auto restorer,
-                                LearnedRestorer::Create(&owner.model(), model.get(), budget));
-        return std::unique_ptr<Restorer>(std::move(restorer));
-      });
+  return RandomRestorers(engine, config, seed);
 }
 
 Result<std::vector<SessionOptions>> SessionsOf(const BenchFlags& flags, Engine* engine) {

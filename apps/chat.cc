@@ -7,6 +7,7 @@
 #include <iostream>
 #include <optional>
 
+#include "chat_input.h"
 #include "format/read_file.h"
 #include "options.h"
 #include "output.h"
@@ -110,21 +111,6 @@ class Conversation {
   std::optional<Session> session_;
 };
 
-// One message from stdin; a trailing backslash joins lines. Nothing at the end of input.
-std::optional<std::string> ReadMessage(bool interactive) {
-  std::string message;
-  std::string line;
-  while (true) {
-    if (interactive) PrintErr(message.empty() ? "> " : ". ");
-    if (!std::getline(std::cin, line)) {
-      return message.empty() ? std::nullopt : std::optional(message);
-    }
-    if (!line.ends_with('\\')) return message + line;
-    line.back() = '\n';
-    message += line;
-  }
-}
-
 void PrintStats(const Session& session) {
   const KvUsage usage = session.kv_usage();
   PrintErr(fmt::format("[{} tokens, K/V {} ({} bytes), at most {} so far, history {}]\n",
@@ -133,19 +119,24 @@ void PrintStats(const Session& session) {
                        HumanBytes(usage.history_bytes)));
 }
 
-// A line that begins with a slash. Errors are for the user to read; the conversation goes on.
-Status Command(const std::string& line, Conversation* conversation, std::string* attachment) {
-  if (line == "/clear") return conversation->Clear();
-  if (line == "/stats") {
+// What a command does. Errors are for the user to read; the conversation goes on.
+Status Command(const ChatEntry& entry, Conversation* conversation, std::string* attachment) {
+  const bool alone = entry.argument.empty();
+  if (entry.command == "/clear" && alone) return conversation->Clear();
+  if (entry.command == "/stats" && alone) {
     PrintStats(conversation->session());
     return OkStatus();
   }
-  if (line.starts_with("/read ")) {
+  if (entry.command == "/read") {
     constexpr size_t kMaxBytes = size_t{64} << 20;
-    KAKEYA_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(line.substr(6), kMaxBytes));
+    if (alone) return InvalidArgument("/read wants the name of a file");
+    KAKEYA_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(entry.argument, kMaxBytes));
     KAKEYA_RETURN_IF_ERROR(CheckPrompt(text));
     *attachment += text + "\n\n";
     return OkStatus();
+  }
+  if (entry.command.find('\0') != entry.command.npos) {
+    return InvalidArgument("a command with a zero byte");
   }
   PrintErr(kHelp);
   return OkStatus();
@@ -178,15 +169,18 @@ Result<int> Run(ChatFlags flags) {
   bool warned = false;
   std::string attachment;
   int exit_code = kExitOk;
-  while (std::optional<std::string> message = ReadMessage(interactive)) {
-    if (*message == "/exit") break;
-    if (message->empty()) continue;
+  ChatReader reader(&std::cin);
+  const auto before_line = [interactive](bool continues) {
+    if (interactive) PrintErr(continues ? ". " : "> ");
+  };
+  while (const std::optional<ChatEntry> entry = reader.Next(before_line)) {
+    if (entry->command == "/exit" && entry->argument.empty()) break;
     Status status;
-    if (message->starts_with('/')) {
-      status = Command(*message, &conversation, &attachment);
+    if (entry->is_command()) {
+      status = Command(*entry, &conversation, &attachment);
     } else {
-      status = CheckPrompt(*message);
-      if (status.ok()) status = conversation.Answer(attachment + *message, options).status();
+      status = CheckPrompt(entry->message);
+      if (status.ok()) status = conversation.Answer(attachment + entry->message, options).status();
       attachment.clear();
       KAKEYA_RETURN_IF_ERROR(output);
       if (status.ok()) KAKEYA_RETURN_IF_ERROR(Print("\n"));

@@ -4,9 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <string>
 
 #include "base/build_id.h"
+#include "format/temporary_name.h"
 #include "output.h"
 #include "verbs.h"
 
@@ -68,6 +70,8 @@ std::string AsTyped(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on files (ulimit -f) is an error like a full disk
+  kakeya::RemoveTemporariesOnSignals();
   spdlog::set_default_logger(spdlog::stderr_logger_mt("kakeya"));  // stdout is for results
   spdlog::set_pattern("%n: %l: %v");
   CLI::App app(kDescription, "kakeya");

@@ -2,7 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
-#include <cctype>
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -15,8 +15,8 @@
 #include "format/read_file.h"
 #include "format/utf8.h"
 #include "output.h"
-#include "proposer/identity_restorer.h"
 #include "proposer/restorer_model.h"
+#include "session/restorer_factory.h"
 #include "text/tokenizer/bos.h"
 
 namespace kakeya::cli {
@@ -39,13 +39,11 @@ const CLI::Validator kUnsigned64(
 // The value of --restorer that names no folder.
 constexpr const char* kIdentity = "identity";
 
-// Its K/V are to be rounded as the session's own.
-RestorerFactory IdentityFactory(std::optional<KvType> kv_type) {
-  return [kv_type](const Engine& engine, MemoryBudget* budget) {
-    const Model& model = engine.model();
-    return IdentityRestorer::Create(&model, kv_type.value_or(KvTypeFor(model.weights.dtype)),
-                                    budget);
-  };
+// "4 MiB" as "4194304", by the parser's own units. False for what it doesn't know.
+bool ToBytes(std::string* text) try {
+  return CLI::AsSizeValue(/*kb_is_1000=*/false)(*text).empty();
+} catch (const CLI::ValidationError&) {
+  return false;
 }
 
 // The token is put there anyway; its spelling in a prompt is only letters.
@@ -125,31 +123,20 @@ void WarnOfFailedRestores(int64_t failed) {
       failed);
 }
 
-Result<uint64_t> ParseBytes(std::string_view text) {
+Result<uint64_t> ParseBytes(std::string text) {
   constexpr uint64_t kMost = uint64_t{1} << 62;
-  const auto fault = [&] {
-    return InvalidArgument("must be a number of bytes such as 65536, 64KiB or 4MiB: {}", text);
-  };
-  uint64_t number = 0;
-  size_t at = 0;
-  for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at) {
-    if (number > kMost / 10) return fault();
-    number = number * 10 + static_cast<uint64_t>(text[at] - '0');
+  constexpr std::string_view kDigits = "0123456789";
+  const std::string typed = text;
+  // The parser knows the units, but takes "-1" and what is too large for other numbers, "010" for
+  // eight and "MiB" for one.
+  text.erase(0, std::min(text.find_first_not_of('0'), text.size() - 1));
+  const size_t digits = std::min(text.find_first_not_of(kDigits), text.size());
+  const bool whole = digits > 0 && digits < 20 && text.find_first_of(kDigits, digits) == text.npos;
+  uint64_t bytes = 0;
+  if (!whole || !ToBytes(&text) || !CLI::detail::lexical_cast(text, bytes) || bytes > kMost) {
+    return InvalidArgument("must be a number of bytes such as 65536, 64KiB or 4MiB: {}", typed);
   }
-  if (at == 0) return fault();
-  while (at < text.size() && text[at] == ' ') ++at;
-  std::string unit(text.substr(at));
-  for (char& c : unit) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  constexpr std::string_view kPrefixes = "kmgt";
-  size_t power = 0;
-  if (!unit.empty() && unit != "b") {
-    power = kPrefixes.find(unit[0]) + 1;
-    const bool known =
-        power > 0 && (unit.size() == 1 || unit.substr(1) == "b" || unit.substr(1) == "ib");
-    if (!known) return fault();
-  }
-  if (number > kMost >> (10 * power)) return fault();
-  return number << (10 * power);
+  return bytes;
 }
 
 CLI::Option* AddRestoreChunks(CLI::App* app, int64_t* chunks) {
@@ -282,7 +269,7 @@ SessionOptions KvFlags::ToOptions() const {
   options.prefill_block = prefill_chunk;
   options.kv_type = KvTypeNamed(kv_type);  // "auto" names none
   if (kv == "restored" && restorer == kIdentity) {
-    options.restore.restorer = IdentityFactory(options.kv_type);
+    options.restore.restorer = IdentityRestorers(options.kv_type);
   }
   return options;
 }

@@ -73,7 +73,7 @@ bool WarnOfRepeatedBos(size_t dropped);
 
 // "4194304", "4MiB", "64 kB", ...: a unit of bytes is a power of 1024. Errors: InvalidArgument for
 // what is no such number, or is beyond 2^62.
-Result<uint64_t> ParseBytes(std::string_view text);
+Result<uint64_t> ParseBytes(std::string text);
 
 // "all" or a number of chunks.
 CLI::Option* AddRestoreChunks(CLI::App* app, int64_t* chunks);

@@ -62,13 +62,6 @@ Result<std::pair<int64_t, int64_t>> ParsePart(const std::string& text) {
                          kMaxPrompts, text);
 }
 
-// FNV-1a: tells one text from another.
-uint64_t HashOf(std::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
-}
-
 Result<std::string> FingerprintOf(const std::string& dir) {
   KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(dir));
   return Fingerprint(checkpoint);
@@ -79,19 +72,19 @@ Result<std::string> FingerprintOf(const std::string& dir) {
 std::string HashOfTexts(const std::string& model) {
   if (IsGgufPath(model)) {
     const Result<GgufFile> file = GgufFile::Open(model);
-    if (!file.ok() || file->header().tensors.empty()) return fmt::format("{:016x}", 0);
+    if (!file.ok() || file->header().tensors.empty()) return FingerprintOfText("");
     const auto* bytes = reinterpret_cast<const char*>(file->file().data());
     const GgufTensor& first = file->header().tensors[0];
     const size_t end = first.part == 0 ? first.begin : file->file().size();
-    return fmt::format("{:016x}", HashOf({bytes, end}));
+    return FingerprintOfText({bytes, end});
   }
   std::string all;
   for (const char* name :
        {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}) {
     const Result<std::string> text = ReadFileBytes(model + "/" + name, kMaxHaystackBytes);
-    all += fmt::format("{:016x}", text.ok() ? HashOf(*text) : 0);
+    all += text.ok() ? FingerprintOfText(*text) : "none";
   }
-  return fmt::format("{:016x}", HashOf(all));
+  return FingerprintOfText(all);
 }
 
 class Prove {
@@ -201,7 +194,7 @@ class Prove {
                            {"build", BuildId()},
                            {"model", model + HashOfTexts(flags_.model.path)},
                            {"restorer", restorer},
-                           {"haystack", fmt::format("{:016x}", HashOf(haystack_))},
+                           {"haystack", FingerprintOfText(haystack_)},
                            {"n", flags_.n},
                            {"seed", flags_.seed},
                            {"sink", flags_.kv.sink},

@@ -20,6 +20,7 @@
 #include "backend/numerics.h"
 #include "backend/ops.h"
 #include "backend/quant_format.h"
+#include "backend/read_memory.h"
 #include "backend/restore/restore_ops.h"
 #include "proposer/history.h"
 
@@ -53,33 +54,28 @@ class BestTimes {
 };
 
 // Bytes per second of reading 1 GiB with all threads, memory as weights get it, in steps as long as
-// a product.
+// a product, in the pattern that is fastest.
 double MeasureReadBandwidth(ThreadPool* pool) {
-  constexpr int64_t kWords = int64_t{1} << 27;
-  constexpr int64_t kSteps = 128;
-  constexpr int64_t kTasks = 64;  // of a step
-  constexpr int64_t kTaskWords = kWords / kSteps / kTasks;
-  const Buffer buffer = g_budget.Allocate(MemoryTag::kScratch, kWords * 8, "bandwidth").value();
+  constexpr size_t kBytes = size_t{1} << 30;
+  constexpr size_t kSteps = 128;
+  constexpr size_t kStepBytes = kBytes / kSteps;
+  constexpr int kRounds = 5;
+  const Buffer buffer = g_budget.Allocate(MemoryTag::kScratch, kBytes, "bandwidth").value();
   std::memset(buffer.data(), 1, buffer.size());
-  const auto* const data = reinterpret_cast<const uint64_t*>(buffer.data());
-  std::vector<uint64_t> sums(kTasks);
-  BestTimes best(kSteps);
-  for (int round = 0; round < 20; ++round) {
-    for (int64_t step = 0; step < kSteps; ++step) {
-      best.Time(static_cast<size_t>(step), [&] {
-        ParallelFor(pool, kTasks, [&](int64_t task) {
-          const uint64_t* from = data + (step * kTasks + task) * kTaskWords;
-          uint64_t sum[8] = {};
-          for (int64_t i = 0; i < kTaskWords; i += 8) {
-            for (int j = 0; j < 8; ++j) sum[j] += from[i + j];
-          }
-          for (const uint64_t s : sum) sums[static_cast<size_t>(task)] += s;
+  double fastest = 0;
+  for (const ReadPattern& pattern : kReadPatterns) {
+    BestTimes best(kSteps);
+    for (int round = 0; round < kRounds; ++round) {
+      for (size_t step = 0; step < kSteps; ++step) {
+        best.Time(step, [&] {
+          benchmark::DoNotOptimize(
+              ReadMemory(pool, {buffer.data() + step * kStepBytes, kStepBytes}, pattern));
         });
-      });
+      }
     }
-    benchmark::DoNotOptimize(sums.data());
+    fastest = std::max(fastest, static_cast<double>(kBytes) / best.Sum());
   }
-  return kWords * 8.0 / best.Sum();
+  return fastest;
 }
 
 std::vector<float> RandomFloats(int64_t n) {

@@ -15,6 +15,10 @@ struct StateDeleter {
   void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
 };
 
+std::string Hex(const XXH128_hash_t& hash) {
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
 class Hasher {
  public:
   Hasher() : state_(XXH3_createState()) {
@@ -29,10 +33,7 @@ class Hasher {
     for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(value >> (8 * i));
     Add(bytes.data(), bytes.size());
   }
-  std::string Hex() const {
-    const XXH128_hash_t hash = XXH3_128bits_digest(state_.get());
-    return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
-  }
+  std::string Hex() const { return kakeya::Hex(XXH3_128bits_digest(state_.get())); }
 
  private:
   std::unique_ptr<XXH3_state_t, StateDeleter> state_;
@@ -58,6 +59,10 @@ Result<std::string> Fingerprint(const Checkpoint& checkpoint) {
   for (const Checkpoint::Tensor* tensor : tensors) AddTensor(*tensor, &hasher);
   KAKEYA_RETURN_IF_ERROR(checkpoint.CheckIntact());
   return hasher.Hex();
+}
+
+std::string FingerprintOfText(std::string_view text) {
+  return Hex(XXH3_128bits(text.data(), text.size()));
 }
 
 }  // namespace kakeya

@@ -3,6 +3,7 @@
 #define KAKEYA_FORMAT_FINGERPRINT_H_
 
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 #include "format/checkpoint.h"
@@ -19,6 +20,9 @@ namespace kakeya {
 // fingerprint than its source. Reads all of them once. Errors: Corrupt when
 // a file changed meanwhile.
 Result<std::string> Fingerprint(const Checkpoint& checkpoint);
+
+// The same hash of a text alone.
+std::string FingerprintOfText(std::string_view text);
 
 }  // namespace kakeya
 

@@ -70,5 +70,11 @@ TEST(FingerprintTest, HowTensorsAreSpreadOverFilesDoesNotShow) {
   EXPECT_EQ(FingerprintOf(dir), FingerprintOf(TwoTensors()));
 }
 
+TEST(FingerprintTest, OfATextIsItsHash) {
+  EXPECT_EQ(FingerprintOfText(""), "99aa06d3014798d86001c324468d497f");  // XXH3-128's own vector
+  EXPECT_NE(FingerprintOfText("a"), FingerprintOfText("b"));
+  EXPECT_NE(FingerprintOfText("a"), FingerprintOfText(std::string_view("a\0", 2)));
+}
+
 }  // namespace
 }  // namespace kakeya

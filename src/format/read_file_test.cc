@@ -2,16 +2,13 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <string>
 
 #include "format/test_files.h"
 #include "format/utf8.h"
-#include "format/write_file.h"
 
 namespace kakeya {
 namespace {
@@ -102,57 +99,6 @@ TEST(ReadTextFileTest, DashReadsStandardInputToItsEnd) {
                "standard input: more than the limit");
   ::dup2(saved, STDIN_FILENO);
   ::close(saved);
-}
-
-TEST(AtomicFileTest, TargetAppearsWhole) {
-  testing::TempDir dir;
-  const std::string path = dir.Write("f", "old");
-  Result<AtomicFile> file = AtomicFile::Create(path);
-  ASSERT_TRUE(file.ok()) << file.status().message();
-  ASSERT_TRUE(file->Write(std::as_bytes(std::span("new text", 8))).ok());
-  EXPECT_EQ(testing::ReadAll(path), "old");
-  ASSERT_TRUE(file->Commit().ok());
-  EXPECT_EQ(testing::ReadAll(path), "new text");
-  EXPECT_EQ(dir.FileCount(), 1u);
-}
-
-TEST(AtomicFileTest, AbandonedFileLeavesNoTrace) {
-  testing::TempDir dir;
-  {
-    Result<AtomicFile> file = AtomicFile::Create(dir.File("f"));
-    ASSERT_TRUE(file.ok());
-    EXPECT_EQ(dir.FileCount(), 1u);
-  }
-  EXPECT_EQ(dir.FileCount(), 0u);
-}
-
-TEST(AtomicFileTest, FullDiskIsAnErrorAndLeavesTheOldFile) {
-  testing::TempDir dir;
-  const std::string path = dir.Write("f", "old");
-  rlimit old_limit;
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old_limit), 0);
-  auto* old_handler = ::signal(SIGXFSZ, SIG_IGN);
-  rlimit limit = old_limit;
-  limit.rlim_cur = 1 << 16;  // a file can't grow beyond this: write() fails half way
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
-  const Status status = WriteTextFile(path, std::string(1 << 20, 'x'));
-  ::setrlimit(RLIMIT_FSIZE, &old_limit);
-  ::signal(SIGXFSZ, old_handler);
-  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
-  EXPECT_PRED2(testing::StartsWith, status.message(), path + ": cannot write: ");
-  EXPECT_EQ(testing::ReadAll(path), "old");
-  EXPECT_EQ(dir.FileCount(), 1u);
-}
-
-TEST(AtomicFileTest, DevicesFoldersAndMissingFoldersAreRefused) {
-  testing::TempDir dir;
-  EXPECT_EQ(WriteTextFile("/dev/full", "x").message(),
-            "/dev/full: exists and is not a regular file");
-  EXPECT_FALSE(WriteTextFile(dir.path(), "x").ok());
-  EXPECT_FALSE(WriteTextFile(dir.path() + "/", "x").ok());
-  EXPECT_FALSE(WriteTextFile("", "x").ok());
-  EXPECT_PRED2(testing::Contains, WriteTextFile(dir.File("no/f"), "x").message(), "No such file");
-  EXPECT_EQ(dir.FileCount(), 0u);
 }
 
 }  // namespace

@@ -3,36 +3,44 @@
 #define KAKEYA_FORMAT_WRITE_FILE_H_
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "base/status.h"
 #include "format/read_file.h"
+#include "format/temporary_name.h"
 
 namespace kakeya {
 
-// Writes to a temporary file beside the target; Commit flushes it to disk and renames it. Until
-// then the target is untouched, and without Commit the temporary file is removed. Not thread-safe.
-// Errors name the target: Unavailable (disk full, no such folder, read-only, fsync failed),
-// InvalidArgument (the target exists and isn't a regular file).
+// Writes to a file without a name in the target's folder; Commit flushes it to disk and gives it
+// the target's name. Until then the target is untouched, and a process that ends in between,
+// however it ends, leaves nothing. Only an older target is replaced by way of a temporary name
+// (format/temporary_name.h), for an instant; and where the file system has no files without a name,
+// the file has a temporary one from the beginning. Not thread-safe.
+//
+// Errors name the target: Unavailable (disk full, file size limit, no such folder, read-only, fsync
+// failed), InvalidArgument (the target exists and isn't a regular file).
 class AtomicFile {
  public:
-  static Result<AtomicFile> Create(const std::string& path);
-  AtomicFile(AtomicFile&& other) noexcept = default;
-  AtomicFile& operator=(AtomicFile&&) = delete;
-  ~AtomicFile();
+  enum class Naming { kLate, kEarly };  // kEarly: as on a file system without files without a name
+
+  static Result<AtomicFile> Create(const std::string& path, Naming naming = Naming::kLate);
 
   Status Write(std::span<const std::byte> bytes);
   // REQUIRES: called at most once, after the last Write.
   Status Commit();
 
  private:
-  AtomicFile(std::string path, std::string temporary, FileDescriptor fd)
-      : path_(std::move(path)), temporary_(std::move(temporary)), fd_(std::move(fd)) {}
+  AtomicFile(std::string path, FileDescriptor fd, std::optional<TemporaryName> temporary)
+      : path_(std::move(path)), fd_(std::move(fd)), temporary_(std::move(temporary)) {}
+  // Gives a file without a name the target's, if that is free, or else a temporary one.
+  Status Link();
 
   std::string path_;
-  std::string temporary_;  // empty once it has got its final name
   FileDescriptor fd_;
+  std::optional<TemporaryName> temporary_;
 };
 
 // The text as a whole file, by AtomicFile.

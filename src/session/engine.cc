@@ -5,7 +5,6 @@
 #include "base/system.h"
 #include "format/checkpoint.h"
 #include "format/fingerprint.h"
-#include "proposer/learned_restorer.h"
 #include "proposer/restorer_model.h"
 #include "text/tokenizer/bos.h"
 
@@ -54,15 +53,6 @@ Result<std::vector<int32_t>> Engine::EncodeChat(ChatInput input, size_t* repeate
       DropRepeatedBos(bos.empty() ? tokenizer->bos_id() : tokenizer->IdOf(bos), &ids);
   if (repeated_bos != nullptr) *repeated_bos = dropped;
   return ids;
-}
-
-Result<std::unique_ptr<Restorer>> Engine::NewRestorer(MemoryBudget* budget) const {
-  if (restorer_ == nullptr) {
-    return NotFound("the model has no restorer: --kv restored needs one (--restorer DIR)");
-  }
-  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<LearnedRestorer> restorer,
-                          LearnedRestorer::Create(&*model_, restorer_.get(), budget));
-  return std::unique_ptr<Restorer>(std::move(restorer));
 }
 
 Status Engine::LoadRestorer(const std::string& model, const std::string& dir) {

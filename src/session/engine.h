@@ -15,7 +15,6 @@
 #include "base/memory_budget.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
-#include "cache/restorer.h"
 #include "model/forward.h"
 #include "text/chat_template.h"
 #include "text/model_text.h"
@@ -56,8 +55,6 @@ class Engine {
   const RestorerModel* restorer() const { return restorer_.get(); }
   // Of the parameters above and what is computed from them once; 0 without.
   size_t restorer_bytes() const { return restorer_bytes_; }
-  // A restorer for one session. Errors: NotFound without restorer(), ResourceExhausted.
-  Result<std::unique_ptr<Restorer>> NewRestorer(MemoryBudget* budget) const;
   // Token ids that end a text.
   const std::vector<int32_t>& eos() const { return model_->config.eos_token_ids; }
   OpContext context() const { return {device_, pool_.get()}; }

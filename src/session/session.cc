@@ -19,9 +19,8 @@ Result<Restoration> NewRestoration(const Engine& engine, const RestoreOptions& o
                       .kv_heads = layer.num_kv_heads,
                       .head_dim = layer.head_dim,
                       .type = type};
-  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> restorer, options.restorer
-                                                                  ? options.restorer(engine, budget)
-                                                                  : engine.NewRestorer(budget));
+  const RestorerFactory make = options.restorer ? options.restorer : LearnedRestorers();
+  KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> restorer, make(engine, budget));
   return Restoration::Create(shape, engine.model().RotationFor(0), std::move(restorer),
                              options.chunks, RestoreBufferBytes(options, shape), budget);
 }

@@ -24,12 +24,9 @@
 #include "decode/step.h"
 #include "session/answer.h"
 #include "session/engine.h"
+#include "session/restorer_factory.h"
 
 namespace kakeya {
-
-// Makes the restorer of one session, whose memory comes from `budget`.
-using RestorerFactory =
-    std::function<Result<std::unique_ptr<Restorer>>(const Engine& engine, MemoryBudget* budget)>;
 
 // What --kv restored adds to sinks and window.
 struct RestoreOptions {

@@ -6,7 +6,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from harness import FIXTURES, case, copy_model, edit_json, generated, kakeya, main, refused, succeeds  # noqa: E402
+from harness import FIXTURES, case, cases, copy_model, edit_json, generated, kakeya, main, refused, succeeds  # noqa: E402
 
 TEXT = FIXTURES / "qwen3-tied-text"
 COUNT = 12
@@ -76,6 +76,40 @@ def commands(scratch):
     outcome = chat(["hi", "/clear", "hi"])
     first = answer_to([("user", "hi")], scratch)
     assert outcome.stdout.decode() == f"{first}\n{first}\n", str(outcome)
+
+
+def typed(text, **limits):
+    return kakeya("chat", "-m", TEXT, "-n", COUNT, stdin=text, **limits)
+
+
+@cases({f"lines that end in {name}": (end,) for name, end in (("CRLF", b"\r\n"), ("CR", b"\r"), ("LF", b"\n"))})
+def line_ends(scratch, end):
+    wanted = answer_to([("user", "one \ntwo")], scratch) + "\n"
+    lines = [b"one \\", b"two", b"/exit", b"unheard"]
+    for text in (end.join(lines) + end, end.join(lines[:3]), b"\xef\xbb\xbf" + end.join(lines)):
+        outcome = typed(text)
+        assert outcome.code == 0 and outcome.stdout.decode() == wanted and outcome.stderr == b"", str(outcome)
+
+
+@case("a byte order mark or blanks before a command don't make it a message")
+def marked_command(scratch):
+    for text in (b"\xef\xbb\xbf/exit\nhi\n", b"  /exit \t\r\nhi\r\n", b"/exit\r"):
+        outcome = typed(text)
+        assert outcome.code == 0 and outcome.stdout == b"" and outcome.stderr == b"", str(outcome)
+
+
+@case("/read takes a name without the blanks around it, and says what is wrong with one")
+def read_names(scratch):
+    (scratch / "a note.txt").write_bytes(b"one\r\ntwo\r\n")  # what a file holds is content
+    wanted = answer_to([("user", "one\r\ntwo\r\n\n\nhi")], scratch) + "\n"
+    for name in (b"  %s \t\r\n", b"%s\n", b"\t%s\r"):
+        outcome = typed(b"/read " + name % str(scratch / "a note.txt").encode() + b"hi\n")
+        assert outcome.code == 0 and outcome.stdout.decode() == wanted and outcome.stderr == b"", str(outcome)
+    for text, word in ((b"/read \r\n", b"name of a file"), (b"/read /no\0where\r\n", b"zero byte"),
+                       (b"/exit\0\n", b"zero byte"), (b"/read /nowhere \r\n", b"/nowhere: no such file")):
+        outcome = typed(text)
+        assert outcome.code == 2 and outcome.stdout == b"", str(outcome)
+        assert word in outcome.stderr and outcome.stderr.count(b"\n") == 1, str(outcome)
 
 
 @case("nothing on stdin is a conversation without messages")

@@ -5,6 +5,7 @@ package's own quantisers give.
 "row N" is the fault's number in the project's list of faults.
 """
 
+import fcntl
 import json
 import os
 import pathlib
@@ -388,25 +389,110 @@ def other_shapes(scratch):
     refused(kakeya("quantize", folder, scratch / "o.gguf", "Q8_0"), "layers.2", "missing")
 
 
-@case("row 78: a full disk is one line, and nothing is left of the file")
-def full_disk(scratch):
-    done = subprocess.run(["bash", "-c", 'trap "" XFSZ; ulimit -f 2000; exec "$@"', "-", str(Options.kakeya), "quantize",
-                           str(DEMO), str(scratch / "m.gguf"), "Q8_0"], capture_output=True, timeout=60)
-    text = done.stderr.decode()
-    assert done.returncode == 2 and text.count("\n") == 1 and "m.gguf" in text and done.stdout == b"", text
-    assert os.listdir(scratch) == []
+@cases({f"row 78: a {what} is one line, and nothing is left of the file": (trap,)
+        for what, trap in (("full disk", 'trap "" XFSZ; '), ("limit on the size of files", ""))})
+def full_disk(scratch, trap):
+    (scratch / "old.gguf").write_bytes(b"old")
+    for name in ("m.gguf", "old.gguf"):
+        done = subprocess.run(["bash", "-c", trap + 'ulimit -f 2000; exec "$@"', "-", str(Options.kakeya), "quantize",
+                               str(DEMO), str(scratch / name), "Q8_0"], capture_output=True, timeout=60)
+        text = done.stderr.decode()
+        assert done.returncode == 2 and text.count("\n") == 1 and name in text and done.stdout == b"", (done.returncode, text)
+        assert os.listdir(scratch) == ["old.gguf"] and (scratch / "old.gguf").read_bytes() == b"old"
 
 
-@case("Ctrl-C leaves nothing of the file")
-def interrupted(scratch):
-    command = [Options.kakeya, "quantize", ROOT / "bench" / "qwen3-0.6b", scratch / "m.gguf", "Q4_0", "--random-weights"]
-    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        while not os.listdir(scratch) and process.poll() is None:  # until it has begun to write
+# Makes a program see a file system without files without a name (O_TMPFILE).
+NO_UNNAMED_FILES = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+int open(const char* path, int flags, ...) {
+  va_list list;
+  va_start(list, flags);
+  mode_t mode = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(list, mode_t) : 0;
+  va_end(list);
+  if ((flags & O_TMPFILE) == O_TMPFILE) {
+    errno = EOPNOTSUPP;
+    return -1;
+  }
+  return ((int (*)(const char*, int, ...))dlsym(RTLD_NEXT, "open"))(path, flags, mode);
+}
+int open64(const char* path, int flags, mode_t mode) { return open(path, flags, mode); }
+"""
+
+
+def environment(named, folder):
+    """For a program that writes on a usual file system, or on one without files without a name."""
+    if not named:
+        return dict(os.environ)
+    (folder / "named.c").write_text(NO_UNNAMED_FILES)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "named.so", folder / "named.c", "-ldl"], check=True)
+    return {**os.environ, "LD_PRELOAD": str(folder / "named.so"), "ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+
+def written_in(process, folder):
+    """Whether the process has a file of that folder open, with a name or without."""
+    links = []
+    try:
+        for link in os.scandir(f"/proc/{process.pid}/fd"):
+            links.append(os.readlink(link.path))
+    except OSError:  # it has ended, or has just closed one
+        pass
+    return any(link.startswith(f"{folder}/") for link in links)
+
+
+def stopped_while_writing(scratch, number, named):
+    """(exit code, stdout, stderr, files of the output folder while it was written) of a quantize that gets a signal."""
+    folder = scratch / "out"
+    folder.mkdir(exist_ok=True)
+    command = [Options.kakeya, "quantize", ROOT / "bench" / "qwen3-0.6b", folder / "m.gguf", "Q4_0", "--random-weights"]
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=environment(named, scratch)) as process:
+        while not written_in(process, folder) and process.poll() is None:
             time.sleep(0.002)
-        process.send_signal(signal.SIGINT)
+        files = os.listdir(folder)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and out == b"" and b"nothing was kept" in err, (process.returncode, out, err)
-    assert os.listdir(scratch) == []
+    return process.returncode, out, err, files
+
+
+@cases({f"{number.name} leaves nothing of the file{', where it has a name' if named else ''}": (number, named)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGKILL)
+        for named in (False, True) if not (named and number == signal.SIGKILL)})
+def stopped(scratch, number, named):
+    code, out, err, files = stopped_while_writing(scratch, number, named)
+    assert len(files) == int(named), files  # else this tested nothing
+    if number == signal.SIGINT:
+        assert code == 130 and b"nothing was kept" in err, (code, out, err)
+    else:
+        assert code == -number, (code, out, err)
+    assert out == b"" and os.listdir(scratch / "out") == [], os.listdir(scratch / "out")
+
+
+@case("what SIGKILL has to leave goes with the next run, what others write stays")
+def stale(scratch):
+    code, _, _, files = stopped_while_writing(scratch, signal.SIGKILL, named=True)
+    folder = scratch / "out"
+    assert code == -signal.SIGKILL and len(files) == 1 and os.listdir(folder) == files
+    (folder / "m.gguf.tmp-17-0").write_bytes(b"left by an older version")
+    (folder / "m.gguf.tmp-notes").write_bytes(b"a person's")
+    with open(folder / "m.gguf.tmp-18-0", "wb") as other:  # of a process that lives
+        fcntl.flock(other, fcntl.LOCK_EX)
+        quantize(FIXTURES / "llama-tied", folder / "m.gguf", "F16")
+        assert sorted(os.listdir(folder)) == ["m.gguf", "m.gguf.tmp-18-0", "m.gguf.tmp-notes"], os.listdir(folder)
+
+
+@case("a limit on processor time leaves nothing of the file")
+def processor_time(scratch):
+    (scratch / "out").mkdir()
+    for named in (False, True):
+        done = subprocess.run(["bash", "-c", 'ulimit -St 1; exec "$@"', "-", str(Options.kakeya), "quantize",
+                               str(ROOT / "bench" / "qwen3-0.6b"), str(scratch / "out" / "m.gguf"), "Q4_0",
+                               "--random-weights"], capture_output=True, timeout=60, env=environment(named, scratch))
+        assert done.returncode == -signal.SIGXCPU, (done.returncode, done.stderr)
+        assert os.listdir(scratch / "out") == []
 
 
 @case("row 1: what is no model")

@@ -4,39 +4,37 @@
 #include <chrono>
 #include <cstring>
 
+#include "backend/read_memory.h"
+
 namespace kakeya {
 namespace {
 
-constexpr size_t kTasks = 512;
-constexpr size_t kWords = 8;  // summed side by side
 constexpr size_t kMostBytes = size_t{1} << 30;
+constexpr size_t kPatterns = kReadPatterns.size();
 
 }  // namespace
 
 Result<ReadBandwidth> ReadBandwidth::Create(ThreadPool* pool, MemoryBudget* budget) {
-  constexpr size_t kUnit = kTasks * kWords * sizeof(uint64_t);
+  constexpr size_t kUnit = kPatterns * kReadUnit;
   const size_t bytes = std::min(kMostBytes, budget->available() / 4) / kUnit * kUnit;
   KAKEYA_ASSIGN_OR_RETURN(
       Buffer buffer, budget->Allocate(MemoryTag::kScratch, std::max(bytes, kUnit), "bandwidth"));
   std::memset(buffer.data(), 1, buffer.size());
-  ReadBandwidth out(pool, std::move(buffer));
-  out.sums_.resize(kTasks);
-  return out;
+  return ReadBandwidth(pool, std::move(buffer));
 }
 
 double ReadBandwidth::Measure() {
-  const size_t words = buffer_.size() / sizeof(uint64_t) / kTasks;  // of one task
-  const auto start = std::chrono::steady_clock::now();
-  ParallelFor(pool_, kTasks, [&](int64_t task) {
-    const uint64_t* from = buffer_.as<uint64_t>() + static_cast<size_t>(task) * words;
-    uint64_t sum[kWords] = {};
-    for (size_t i = 0; i < words; i += kWords) {
-      for (size_t j = 0; j < kWords; ++j) sum[j] += from[i + j];
-    }
-    for (const uint64_t s : sum) sums_[static_cast<size_t>(task)] += s;
-  });
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  return static_cast<double>(buffer_.size()) / taken.count();
+  const size_t part = buffer_.size() / kPatterns;
+  double best = 0;
+  for (size_t i = 0; i < kPatterns; ++i) {
+    const size_t turn = (turn_ + i) % kPatterns;
+    const auto start = std::chrono::steady_clock::now();
+    sum_ += ReadMemory(pool_, {buffer_.data() + i * part, part}, kReadPatterns[turn]);
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    best = std::max(best, static_cast<double>(part) / taken.count());
+  }
+  ++turn_;
+  return best;
 }
 
 }  // namespace kakeya

@@ -1,10 +1,11 @@
-// How fast this machine's threads together can read memory: the roof that decoding runs under.
+// How fast this machine's threads together can read memory: the roof that decoding runs under. Read
+// as the kernels read: in long runs, with the widest vectors, memory that is allocated as weights
+// are; in each of several patterns (backend/read_memory.h), of which the fastest counts.
 #ifndef KAKEYA_EVAL_SPEED_READ_BANDWIDTH_H_
 #define KAKEYA_EVAL_SPEED_READ_BANDWIDTH_H_
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "base/memory_budget.h"
 #include "base/status.h"
@@ -18,7 +19,9 @@ class ReadBandwidth {
   // hold. Errors: ResourceExhausted.
   static Result<ReadBandwidth> Create(ThreadPool* pool, MemoryBudget* budget);
 
-  // Reads all of it once and returns bytes per second.
+  // Reads all of it once, in each pattern an equal part, and returns the bytes per second of the
+  // fastest. From call to call patterns and parts change places, so that no pattern meets what it
+  // has read before.
   double Measure();
 
  private:
@@ -26,7 +29,8 @@ class ReadBandwidth {
 
   ThreadPool* pool_;
   Buffer buffer_;
-  std::vector<uint64_t> sums_;  // by task; only so that nothing is optimised away
+  size_t turn_ = 0;
+  uint64_t sum_ = 0;  // only so that nothing is optimised away
 };
 
 }  // namespace kakeya

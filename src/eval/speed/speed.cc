@@ -267,7 +267,7 @@ class SpeedRun {
       row.bytes =
           static_cast<double>(out.weight_bytes + KvBytesRead(test.bench->policy(), row.depth,
                                                              row.tokens, test.bench->slot_bytes()));
-      row.share_of_read = row.bytes / row.seconds / out.read_bytes_per_second;
+      row.share_of_read = ShareOfRead(row.bytes, row.seconds, out.read_bytes_per_second);
       out.rows.push_back(std::move(row));
     }
     return out;
@@ -312,6 +312,11 @@ bool HasSettled(const std::vector<double>& values) {
   std::sort(sorted.begin(), sorted.end());
   const double range = sorted[sorted.size() * 3 / 4] - sorted[sorted.size() / 4];
   return range / std::sqrt(static_cast<double>(sorted.size())) < kShare * Median(values);
+}
+
+std::optional<double> ShareOfRead(double bytes, double seconds, double read_bytes_per_second) {
+  const double share = bytes / seconds / read_bytes_per_second;
+  return share <= kMostShareOfRead ? std::optional(share) : std::nullopt;
 }
 
 uint64_t WeightBytesRead(const ModelWeights& weights) {

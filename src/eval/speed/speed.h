@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -36,6 +37,10 @@ const char* NameOf(SpeedTest test);
 inline constexpr int64_t kMaxVerifyTokens = 32;
 // Deepest position that a measurement may start from.
 inline constexpr int64_t kMaxSpeedDepth = (int64_t{1} << 24) - (int64_t{1} << 17);
+
+// A larger share of the read bandwidth is a failed measurement and no figure: nothing reads memory
+// faster than memory can be read. Up to here it is the noise of two measurements.
+inline constexpr double kMostShareOfRead = 1.05;
 
 enum class SpeedPhase { kFill, kMeasure };
 
@@ -55,10 +60,11 @@ struct SpeedRow {
   SpeedTest test = SpeedTest::kDecode;
   KvPolicy::Kind kv = KvPolicy::Kind::kFull;
   int64_t depth = 0;
-  int64_t tokens = 0;              // of one pass
-  double seconds = 0;              // of one pass: the median of `cells`
-  double bytes = 0;                // that a pass reads: weights, and exact K/V in view
-  double share_of_read = 0;        // bytes / seconds / the read bandwidth
+  int64_t tokens = 0;  // of one pass
+  double seconds = 0;  // of one pass: the median of `cells`
+  double bytes = 0;    // that a pass reads: weights, and exact K/V in view
+  // bytes / seconds / the read bandwidth; nothing where that is more than kMostShareOfRead
+  std::optional<double> share_of_read = {};
   std::vector<double> cells = {};  // seconds of a pass, turn by turn
 };
 
@@ -84,6 +90,9 @@ double Median(std::vector<double> values);
 // Whether a median will hardly move any more: from five values on, when their interquartile range
 // over the root of their number is below 1 % of it.
 bool HasSettled(const std::vector<double>& values);
+
+// The share of a read bandwidth that a pass reaches, as SpeedRow::share_of_read has it.
+std::optional<double> ShareOfRead(double bytes, double seconds, double read_bytes_per_second);
 
 // Bytes of weights that a pass reads, and of exact K/V that its queries see when `tokens` of them
 // stand behind `depth` positions of a cache that keeps `slot_bytes` per position.

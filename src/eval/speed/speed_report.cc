@@ -20,6 +20,10 @@ double Rounded(double value) {
                   : std::round(value / unit) * unit;
 }
 
+constexpr const char* kShareFault =
+    "more than the read bandwidth: it was measured in worse moments than the test, or caches held "
+    "a part of what the test reads";
+
 Json CellsOf(const SpeedRow& row) {
   Json cells = Json::array();
   for (const double seconds : row.cells) cells.push_back(Rounded(1000 * seconds));
@@ -33,10 +37,14 @@ Json RowJson(const SpeedRow& row, bool cells) {
               {"tokens", row.tokens},
               {"tok_s", Rounded(TokensPerSecond(row))},
               {"ms", Rounded(1000 * row.seconds)},
-              {"share_of_read", Rounded(row.share_of_read)},
+              {"share_of_read", row.share_of_read ? Json(Rounded(*row.share_of_read)) : Json()},
               {"turns", row.cells.size()}};
   if (cells) out["cells_ms"] = CellsOf(row);
   return out;
+}
+
+std::string ShareText(const SpeedRow& row) {
+  return row.share_of_read ? fmt::format("{:.1f} %", 100 * *row.share_of_read) : "failed";
 }
 
 // Time of a verification over that of one token.
@@ -51,7 +59,10 @@ double Relative(const Speed& speed, const SpeedRow& row) {
 
 Json SpeedJson(const SpeedContext& context, const Speed& speed) {
   Json rows = Json::array();
-  for (const SpeedRow& row : speed.rows) rows.push_back(RowJson(row, context.cells));
+  for (const SpeedRow& row : speed.rows) {
+    rows.push_back(RowJson(row, context.cells));
+    if (!row.share_of_read) rows.back()["share_fault"] = kShareFault;
+  }
   return {{"read_gb_s", Rounded(speed.read_bytes_per_second / 1e9)},
           {"rows", std::move(rows)},
           {"model", context.model},
@@ -79,7 +90,7 @@ std::string SpeedCsv(const SpeedContext& context, const Speed& speed) {
       if (!line.empty()) line += ',';
       if (value.is_array()) {
         line += '"' + value.dump() + '"';
-      } else {
+      } else if (!value.is_null()) {
         line += value.is_string() ? value.get<std::string>() : value.dump();
       }
     }
@@ -100,9 +111,9 @@ std::string SpeedTable(const SpeedContext& context, const Speed& speed) {
                      "tokens", "tok/s", "ms", "of read",
                      context.cells ? "   fastest    slowest  turns" : "");
   for (const SpeedRow& row : speed.rows) {
-    out += fmt::format("{:<8} {:<9} {:>8} {:>7} {:>10.1f} {:>10.2f} {:>7.1f} %", NameOf(row.test),
+    out += fmt::format("{:<8} {:<9} {:>8} {:>7} {:>10.1f} {:>10.2f} {:>9}", NameOf(row.test),
                        NameOf(row.kv), row.depth, row.tokens, TokensPerSecond(row),
-                       1000 * row.seconds, 100 * row.share_of_read);
+                       1000 * row.seconds, ShareText(row));
     if (context.cells) {
       const auto [low, high] = std::minmax_element(row.cells.begin(), row.cells.end());
       out += fmt::format(" {:>9.2f} {:>10.2f} {:>6}", 1000 * *low, 1000 * *high, row.cells.size());
@@ -112,6 +123,9 @@ std::string SpeedTable(const SpeedContext& context, const Speed& speed) {
   }
   out += fmt::format("medians of {} turn{}{}\n", speed.turns, speed.turns == 1 ? "" : "s",
                      speed.stable ? "" : "; they had not settled when time was up (--seconds)");
+  const bool failed = std::any_of(speed.rows.begin(), speed.rows.end(),
+                                  [](const SpeedRow& row) { return !row.share_of_read; });
+  if (failed) out += fmt::format("of read failed: {}\n", kShareFault);
   return out;
 }
 

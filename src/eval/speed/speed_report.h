@@ -26,10 +26,12 @@ struct SpeedContext {
 
 // {"read_gb_s", "load_s", "rows": [{"test", "kv", "depth", "tokens", "tok_s", "ms",
 // "share_of_read"}], ...}: "ms" is the median of one pass, "tok_s" its tokens over that time. With
-// cells, each row has "cells_ms", one number per turn.
+// cells, each row has "cells_ms", one number per turn. A share that could not be measured
+// (kMostShareOfRead) is null, and "share_fault" says why.
 Json SpeedJson(const SpeedContext& context, const Speed& speed);
 
-// A heading and one line per row, the same fields (with cells, their list in quotes).
+// A heading and one line per row, the same fields (with cells, their list in quotes; null as
+// nothing; no "share_fault").
 std::string SpeedCsv(const SpeedContext& context, const Speed& speed);
 
 // For people: per row and, with cells, the fastest and the slowest turn. Verification is shown

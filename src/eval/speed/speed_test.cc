@@ -45,6 +45,14 @@ TEST(CheckSpeedDepthsTest, RefusesWhatCannotBeMeasured) {
   EXPECT_EQ(code({5, 7, 5}), StatusCode::kInvalidArgument);
 }
 
+TEST(ShareOfReadTest, MoreThanMemoryGivesIsNoFigure) {
+  EXPECT_EQ(ShareOfRead(5e8, 0.05, 20e9), 0.5);
+  EXPECT_EQ(ShareOfRead(1.05e9, 0.05, 20e9), 1.05);  // noise
+  EXPECT_EQ(ShareOfRead(1.06e9, 0.05, 20e9), std::nullopt);
+  EXPECT_EQ(ShareOfRead(1.18e9, 0.05, 20e9), std::nullopt);
+  EXPECT_EQ(ShareOfRead(1e9, 0, 20e9), std::nullopt);
+}
+
 class SpeedTestFixture : public testing::Test {
  protected:
   void SetUp() override { Load(0); }
@@ -82,7 +90,8 @@ TEST_F(SpeedTestFixture, GivesOneRowPerTest) {
         EXPECT_EQ(row.tokens, test == SpeedTest::kPrefill ? 32 : 1);
         EXPECT_EQ(row.cells.size(), 1u);
         EXPECT_EQ(row.seconds, row.cells[0]);
-        EXPECT_EQ(row.share_of_read, row.bytes / row.seconds / speed->read_bytes_per_second);
+        EXPECT_EQ(row.share_of_read,
+                  ShareOfRead(row.bytes, row.seconds, speed->read_bytes_per_second));
       }
     }
   }
@@ -146,6 +155,31 @@ TEST(SpeedReportTest, FieldsAreThoseOfTheContract) {
             "test,kv,depth,tokens,tok_s,ms,share_of_read,turns\n"
             "decode,full,512,1,20.0,50.0,0.5,2\n");
   EXPECT_NE(SpeedTable({}, speed).find("had not settled"), std::string::npos);
+}
+
+TEST(SpeedReportTest, AFailedShareIsSaidAndNeverAFigure) {
+  Speed speed;
+  speed.read_bytes_per_second = 20e9;
+  speed.turns = 1;
+  SpeedRow row{.tokens = 1, .seconds = 0.05, .bytes = 5e8, .share_of_read = 0.5, .cells = {0.05}};
+  speed.rows.push_back(row);
+  EXPECT_FALSE(SpeedJson({}, speed)["rows"][0].contains("share_fault"));
+  EXPECT_EQ(SpeedTable({}, speed).find("failed"), std::string::npos);
+  row.share_of_read = std::nullopt;
+  speed.rows.push_back(row);
+  const Json json = SpeedJson({}, speed);
+  EXPECT_EQ(json["rows"][0]["share_of_read"], 0.5);
+  EXPECT_EQ(json["rows"][1]["share_of_read"], nullptr);
+  EXPECT_NE(json["rows"][1]["share_fault"].get<std::string>().find("read bandwidth"),
+            std::string::npos);
+  EXPECT_EQ(SpeedCsv({}, speed),
+            "test,kv,depth,tokens,tok_s,ms,share_of_read,turns\n"
+            "decode,full,0,1,20.0,50.0,0.5,1\n"
+            "decode,full,0,1,20.0,50.0,,1\n");
+  const std::string table = SpeedTable({}, speed);
+  EXPECT_NE(table.find("     50.00    50.0 %\n"), std::string::npos) << table;
+  EXPECT_NE(table.find("     50.00    failed\n"), std::string::npos) << table;
+  EXPECT_NE(table.find("of read failed: more than the read bandwidth"), std::string::npos) << table;
 }
 
 }  // namespace
