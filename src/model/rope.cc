@@ -1,7 +1,8 @@
 #include "model/rope.h"
 
-#include <cmath>
 #include <numbers>
+
+#include "base/elementary.h"
 
 namespace kakeya {
 namespace {
@@ -27,7 +28,7 @@ std::vector<float> RopeFrequencies(const ModelConfig& config) {
   std::vector<float> frequencies(config.head_dim / 2);
   for (size_t i = 0; i < frequencies.size(); ++i) {
     const double exponent = 2.0 * static_cast<double>(i) / config.head_dim;
-    float frequency = static_cast<float>(1.0 / std::pow(rope.theta, exponent));
+    float frequency = static_cast<float>(1.0 / elementary::Pow(rope.theta, exponent));
     if (rope.scaling == RopeScaling::kLinear) frequency /= static_cast<float>(rope.factor);
     if (rope.scaling == RopeScaling::kFactors) frequency /= rope.factors[i];
     if (rope.scaling == RopeScaling::kLlama3) frequency = ScaleLlama3(rope, frequency);
@@ -43,8 +44,9 @@ void RopeTables(const std::vector<float>& frequencies, int64_t first, int64_t ro
     const float position = static_cast<float>(first + row);
     for (int64_t i = 0; i < half; ++i) {
       const double angle = double{position * frequencies[i]};  // the product is rounded to F32
-      cos[row * half + i] = static_cast<float>(std::cos(angle));
-      sin[row * half + i] = static_cast<float>(std::sin(angle));
+      const auto [sine, cosine] = elementary::SinCos(angle);
+      cos[row * half + i] = static_cast<float>(cosine);
+      sin[row * half + i] = static_cast<float>(sine);
     }
   }
 }

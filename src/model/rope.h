@@ -15,8 +15,8 @@ namespace kakeya {
 std::vector<float> RopeFrequencies(const ModelConfig& config);
 
 // cos and sin (rows, frequencies.size()) of position * frequency for the positions [first, first +
-// rows). The angle is rounded to F32, as the reference implementation does; its sine is not
-// computed in less than F64.
+// rows). The angle is rounded to F32, as the reference implementation does; its sine is computed in
+// F64, with the same bits on every machine (base/elementary.h).
 void RopeTables(const std::vector<float>& frequencies, int64_t first, int64_t rows, float* cos,
                 float* sin);
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "backend/numerics.h"
+#include "base/elementary.h"
 #include "format/safetensors.h"
 #include "model/rope.h"
 #include "proposer/quantize.h"
@@ -273,7 +274,7 @@ void Builder::BuildRotation(RestorerModel* out) const {
   std::vector<float> frequencies(half);
   for (int i = 0; i < half; ++i) {
     const double exponent = 2.0 * i / config_.proposer.head_dim;
-    frequencies[i] = static_cast<float>(1.0 / std::pow(config_.proposer.rope_theta, exponent));
+    frequencies[i] = static_cast<float>(1.0 / elementary::Pow(config_.proposer.rope_theta, exponent));
   }
   out->cos.resize(size_t{2} * kChunk * half);
   out->sin.resize(size_t{2} * kChunk * half);
