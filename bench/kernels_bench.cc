@@ -22,6 +22,7 @@
 #include "backend/quant_format.h"
 #include "backend/read_memory.h"
 #include "backend/restore/restore_ops.h"
+#include "decode/sampler.h"
 #include "proposer/history.h"
 
 namespace kakeya {
@@ -461,7 +462,28 @@ BENCHMARK_CAPTURE(DecodeStep, qwen3_0_6b_q4_0, kQwen06B, DType::kQ4_0)
     ->Arg(4096)
     ->UseRealTime();
 
-// A loop that does nothing: what every operator pays for the threads.
+// Drawing one token of a vocabulary of 151,936. `spread` scales logits that are normally
+// distributed: 0 is the flattest distribution, 3 one like a model's.
+void SampleBench(benchmark::State& state, const SamplingParams& params) {
+  std::mt19937 rng(1);
+  std::normal_distribution<float> normal;
+  std::vector<float> logits(151936);
+  for (float& logit : logits) logit = static_cast<float>(state.range(0)) * normal(rng);
+  int64_t position = 0;
+  for (auto _ : state) benchmark::DoNotOptimize(SampleAt(logits, params, position++).value());
+}
+void Spreads(benchmark::internal::Benchmark* b) {
+  b->ArgName("spread")->Arg(0)->Arg(3)->Unit(benchmark::kMicrosecond);
+}
+BENCHMARK_CAPTURE(SampleBench, greedy, (SamplingParams{}))->Apply(Spreads);
+BENCHMARK_CAPTURE(SampleBench, temperature, (SamplingParams{.temperature = 1}))->Apply(Spreads);
+BENCHMARK_CAPTURE(SampleBench, top_k, (SamplingParams{.temperature = 1, .top_k = 40}))
+    ->Apply(Spreads);
+BENCHMARK_CAPTURE(SampleBench, top_p, (SamplingParams{.temperature = 1, .top_p = 0.95}))
+    ->Apply(Spreads);
+BENCHMARK_CAPTURE(SampleBench, min_p, (SamplingParams{.temperature = 1, .min_p = 0.05}))
+    ->Apply(Spreads);
+
 // What recurrence costs a token of a prompt: the mean over chunks all along it. Ids by Zipf's law.
 void RecurrenceBench(benchmark::State& state) {
   constexpr int64_t kSamples = 16;
@@ -492,6 +514,7 @@ void RecurrenceBench(benchmark::State& state) {
 }
 BENCHMARK(RecurrenceBench)->Arg(4096)->Arg(16384)->Arg(131072)->Unit(benchmark::kMillisecond);
 
+// A loop that does nothing: what every operator pays for the threads.
 void PoolRoundTrip(benchmark::State& state) {
   for (auto _ : state) ParallelFor(g_pool, state.range(0), [](int64_t) {});
 }

@@ -8,12 +8,21 @@ target_include_directories(kakeya_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(kakeya_flags INTERFACE -Wall -Wextra -Werror -ffp-contract=off)
 # GCC 12's -Wrestrict fires on ordinary std::string concatenation (its bug 105651).
 target_compile_options(kakeya_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+# Locks are checked where the compiler can (base/mutex.h).
+target_compile_options(kakeya_flags INTERFACE $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
 # A hash over each program, by which measurements tell builds apart (base/build_id.h).
 target_link_options(kakeya_flags INTERFACE -Wl,--build-id=sha1)
 if(KAKEYA_SANITIZE)
   target_compile_options(kakeya_flags INTERFACE -fsanitize=address,undefined
                          -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(kakeya_flags INTERFACE -fsanitize=address,undefined)
+endif()
+if(KAKEYA_SANITIZE_THREAD)
+  if(KAKEYA_SANITIZE)
+    message(FATAL_ERROR "KAKEYA_SANITIZE and KAKEYA_SANITIZE_THREAD exclude each other")
+  endif()
+  target_compile_options(kakeya_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(kakeya_flags INTERFACE -fsanitize=thread)
 endif()
 if(KAKEYA_FUZZ)
   target_compile_options(kakeya_flags INTERFACE -fsanitize=fuzzer-no-link)

@@ -114,6 +114,23 @@ tidy() {
   find src apps -name '*.cc' ! -name '*_test.cc' | sort | xargs -P "$JOBS" -I{} bash -c 'tidy_one {}'
 }
 
+# The unit tests of the modules that run threads or are run by them, under ThreadSanitizer; further binaries would add
+# only time.
+THREADED="base backend cache model proposer decode session"
+unit_tests_tsan() {
+  local module status=0
+  for module in $THREADED; do
+    say "== $module"
+    if TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1 "build/tsan/bin/${module}_tests"; then
+      say "1 passed, 0 failed"
+    else
+      say "0 passed, 1 failed"
+      status=1
+    fi
+  done
+  return $status
+}
+
 # fuzz_one TARGET: from the target's corpus in the repository; new inputs stay in build/.
 fuzz_one() {
   local name scratch
@@ -163,6 +180,9 @@ if [ $QUICK -eq 0 ]; then
   check "Unit tests under AddressSanitizer and UndefinedBehaviorSanitizer" unit-tests-sanitized \
     ctest --test-dir build/asan-ubsan -j "$JOBS" --output-on-failure --no-tests=error
   check "Command line under both sanitizers" cli-sanitized cli_tests build/asan-ubsan/bin/kakeya --sanitized
+  # shellcheck disable=SC2046,SC2086  # one target per module
+  must build_preset tsan build/tsan $(printf '%s_tests ' $THREADED)
+  check "Unit tests under ThreadSanitizer" unit-tests-tsan unit_tests_tsan
   # shellcheck disable=SC2046  # one target per file
   must build_preset fuzz build/fuzz $(basename -s .cc tests/fuzz/fuzz_*.cc)
   check "Fuzz targets, $FUZZ_SECONDS s each, under both sanitizers" fuzz fuzz

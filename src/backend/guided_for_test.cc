@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
+
+#include "base/mutex.h"
 
 namespace kakeya::cpu {
 namespace {
@@ -15,10 +16,10 @@ using Pieces = std::vector<std::pair<int64_t, int64_t>>;
 
 // In ascending order.
 Pieces PiecesOf(ThreadPool* pool, int64_t items, int64_t least) {
-  std::mutex mutex;
+  Mutex mutex;
   Pieces out;
   GuidedFor(pool, items, least, [&](int64_t begin, int64_t end) {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(&mutex);
     out.emplace_back(begin, end);
   });
   std::sort(out.begin(), out.end());

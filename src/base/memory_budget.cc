@@ -57,7 +57,7 @@ void Buffer::Free() {
   size_ = 0;
 }
 
-MemoryBudget::~MemoryBudget() { assert(total_ == 0 && "a buffer outlived its budget"); }
+MemoryBudget::~MemoryBudget() { assert(used() == 0 && "a buffer outlived its budget"); }
 
 Result<Buffer> MemoryBudget::Allocate(MemoryTag tag, size_t bytes, const char* what) {
   // Reserved before it is asked for, so that two threads can't both pass the limit.
@@ -74,7 +74,7 @@ Result<Buffer> MemoryBudget::Allocate(MemoryTag tag, size_t bytes, const char* w
 
 void MemoryBudget::RecordPeak(MemoryTag tag) {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     peak_[Index(tag)] = std::max(peak_[Index(tag)], used_[Index(tag)]);
   }
   if (parent_ != nullptr) parent_->RecordPeak(tag);
@@ -83,7 +83,7 @@ void MemoryBudget::RecordPeak(MemoryTag tag) {
 Status MemoryBudget::Reserve(MemoryTag tag, size_t bytes, const char* what) {
   if (parent_ != nullptr) KAKEYA_RETURN_IF_ERROR(parent_->Reserve(tag, bytes, what));
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     if (bytes <= limit_ - total_) {
       total_ += bytes;
       used_[Index(tag)] += bytes;
@@ -96,7 +96,7 @@ Status MemoryBudget::Reserve(MemoryTag tag, size_t bytes, const char* what) {
 
 void MemoryBudget::Unreserve(MemoryTag tag, size_t bytes) {
   {
-    std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     assert(used_[Index(tag)] >= bytes);
     total_ -= bytes;
     used_[Index(tag)] -= bytes;
@@ -115,17 +115,17 @@ size_t MemoryBudget::available() const {
 }
 
 size_t MemoryBudget::used() const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   return total_;
 }
 
 size_t MemoryBudget::used(MemoryTag tag) const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   return used_[Index(tag)];
 }
 
 size_t MemoryBudget::peak(MemoryTag tag) const {
-  std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   return peak_[Index(tag)];
 }
 

@@ -6,9 +6,8 @@
 // Invariants:
 //  (1) used() is the sum of the sizes of all live buffers; used() <= limit().
 //  (2) peak(tag) >= used(tag), and never falls.
-//  (3) What a child gave out counts as used in its parent, too: a session's bytes are bounded by
-//  its own limit and by
-//      the engine's.
+//  (3) What a child gave out counts as used in its parent, too:
+//      a session's bytes are bounded by its own limit and by the engine's.
 #ifndef KAKEYA_BASE_MEMORY_BUDGET_H_
 #define KAKEYA_BASE_MEMORY_BUDGET_H_
 
@@ -16,9 +15,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <mutex>
 #include <utility>
 
+#include "base/mutex.h"
 #include "base/status.h"
 
 namespace kakeya {
@@ -94,10 +93,10 @@ class MemoryBudget {
 
   const size_t limit_;
   MemoryBudget* const parent_;
-  mutable std::mutex mutex_;
-  size_t total_ = 0;
-  std::array<size_t, kMemoryTags> used_{};
-  std::array<size_t, kMemoryTags> peak_{};
+  mutable Mutex mutex_;
+  size_t total_ KAKEYA_GUARDED_BY(mutex_) = 0;
+  std::array<size_t, kMemoryTags> used_ KAKEYA_GUARDED_BY(mutex_){};
+  std::array<size_t, kMemoryTags> peak_ KAKEYA_GUARDED_BY(mutex_){};
 };
 
 }  // namespace kakeya

@@ -3,11 +3,11 @@
 #include <atomic>
 #include <cassert>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "base/mutex.h"
 
 namespace kakeya {
 namespace {
@@ -50,8 +50,9 @@ struct ThreadPool::State {
 
   alignas(64) std::atomic<int> sleepers{0};
   std::atomic<bool> stop{false};
-  std::mutex mutex;
-  std::condition_variable wake;
+  // Guards no data, only the moment between a sleeper's last look at `word` and its sleep.
+  Mutex mutex;
+  CondVar wake;
 
   void Publish(uint64_t remaining);
   void TakeTasks();
@@ -66,8 +67,8 @@ void ThreadPool::State::Publish(uint64_t remaining) {
   // Sequentially consistent with `sleepers`: either we see the sleeper, or it sees the new loop.
   word.store(next | remaining, std::memory_order_seq_cst);
   if (sleepers.load(std::memory_order_seq_cst) > 0) {
-    { std::lock_guard lock(mutex); }
-    wake.notify_all();
+    { const MutexLock lock(&mutex); }
+    wake.NotifyAll();
   }
 }
 
@@ -97,9 +98,9 @@ uint64_t ThreadPool::State::AwaitLoop(uint64_t seen) {
     }
   } while (std::chrono::steady_clock::now() - start < kSpinTime);
 
-  std::unique_lock lock(mutex);
+  const MutexLock lock(&mutex);
   sleepers.fetch_add(1, std::memory_order_seq_cst);
-  wake.wait(lock, [&] { return Loop(word.load(std::memory_order_seq_cst)) != seen; });
+  while (Loop(word.load(std::memory_order_seq_cst)) == seen) wake.Wait(&mutex);
   sleepers.fetch_sub(1, std::memory_order_relaxed);
   return Loop(word.load(std::memory_order_acquire));
 }

@@ -1,63 +1,272 @@
 #include "decode/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cmath>
+#include <functional>
 #include <limits>
+
+#include "base/elementary.h"
+#include "decode/gumbel.h"
 
 namespace kakeya {
 namespace {
 
-// Most likely first; of equals the lower id. NaN must be gone before.
-struct Likelier {
-  bool operator()(const TokenProbability& a, const TokenProbability& b) const {
-    return a.probability != b.probability ? a.probability > b.probability : a.token < b.token;
+constexpr float kLowest = -std::numeric_limits<float>::infinity();
+constexpr size_t kBlock = GumbelNoise::kBlock;
+
+// Logits with the largest of each block, by which most of them are passed over unread.
+struct BlockedLogits {
+  std::span<const float> logits;
+  std::vector<float> maxima;  // (blocks of kBlock tokens)
+  int32_t best = 0;           // the most likely token; of equals the lowest id
+  float best_logit = 0;
+
+  std::span<const float> block(size_t b) const {
+    return logits.subspan(b * kBlock, std::min(kBlock, logits.size() - b * kBlock));
   }
 };
 
-Result<int32_t> ArgMax(std::span<const float> logits) {
-  int32_t best = -1;
-  float best_logit = -std::numeric_limits<float>::infinity();
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (std::isnan(logits[i])) return Corrupt("the model's logit of token {} is not a number", i);
-    if (logits[i] > best_logit) {
-      best = static_cast<int32_t>(i);
-      best_logit = logits[i];
+// Integers in the order of the floats whose bits they are made of; -0 comes before 0.
+int32_t Ordered(int32_t bits) { return bits ^ (bits >> 31 & 0x7fffffff); }
+
+// The largest of a block of kBlock logits; sets *nan if one is NaN. On integers, whose maximum
+// compilers make of vector instructions: this pass is the only one over all logits.
+float MaximumOfBlock(const float* x, bool* nan) {
+  int32_t most = std::numeric_limits<int32_t>::min();
+  int32_t most_magnitude = 0;
+  for (size_t i = 0; i < kBlock; ++i) {
+    const auto bits = std::bit_cast<int32_t>(x[i]);
+    most = std::max(most, Ordered(bits));
+    most_magnitude = std::max(most_magnitude, bits & 0x7fffffff);
+  }
+  if (most_magnitude > 0x7f800000) *nan = true;
+  return std::bit_cast<float>(Ordered(most));
+}
+
+Result<BlockedLogits> Block(std::span<const float> logits) {
+  BlockedLogits out;
+  out.logits = logits;
+  out.maxima.resize((logits.size() + kBlock - 1) / kBlock);
+  bool nan = false;
+  const size_t whole = logits.size() / kBlock;
+  for (size_t b = 0; b < whole; ++b) {
+    out.maxima[b] = MaximumOfBlock(logits.data() + b * kBlock, &nan);
+  }
+  if (whole < out.maxima.size()) {
+    float last[kBlock];
+    std::fill_n(last, kBlock, kLowest);
+    std::copy(logits.begin() + static_cast<int64_t>(whole * kBlock), logits.end(), last);
+    out.maxima[whole] = MaximumOfBlock(last, &nan);
+  }
+  if (nan) {
+    const auto at = std::find_if(logits.begin(), logits.end(), [](float x) { return x != x; });
+    return Corrupt("the model's logit of token {} is not a number", at - logits.begin());
+  }
+  const auto most = std::max_element(out.maxima.begin(), out.maxima.end());
+  if (std::isinf(*most)) return Corrupt("the model's logits are not finite");
+  const auto first = logits.begin() + (most - out.maxima.begin()) * static_cast<int64_t>(kBlock);
+  out.best = static_cast<int32_t>(std::find(first, logits.end(), *most) - logits.begin());
+  out.best_logit = *most;
+  return out;
+}
+
+struct Candidate {
+  int32_t token;
+  float logit;
+};
+
+// Most likely first; of equals the lower id.
+struct Likelier {
+  bool operator()(const Candidate& a, const Candidate& b) const {
+    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+  }
+};
+
+// The filters of SamplingParams over one position's logits.
+class Filters {
+ public:
+  // REQUIRES: params.temperature > 0. Both outlive this.
+  Filters(const BlockedLogits& blocked, const SamplingParams& params)
+      : blocked_(blocked), params_(params), log_min_p_(elementary::Log(params.min_p)) {}
+
+  // The logarithm of a token's probability relative to the most likely one's.
+  double LogRatio(float logit) const {
+    return (double{logit} - double{blocked_.best_logit}) / params_.temperature;
+  }
+  bool PassesMinP(float logit) const { return LogRatio(logit) >= log_min_p_; }
+  // Whether the kept tokens can only be told by comparing tokens with each other.
+  bool NeedsOrder() const { return CutsByRank() || params_.top_p < 1; }
+
+  // The tokens that all filters keep, in no order.
+  std::vector<Candidate> Kept() const {
+    std::vector<Candidate> kept;
+    if (CutsByRank()) {
+      kept = MostLikely();
+      if (params_.top_p < 1) kept = Nucleus(std::move(kept), TotalOf(kept));
+    } else if (params_.top_p < 1) {
+      const double total = TotalOfAll();
+      kept = Nucleus(AtLeast(LeastLogRatioOfNucleus(total)), total);
+    } else {
+      kept = AtLeast(log_min_p_);
+    }
+    std::erase_if(kept, [&](const Candidate& c) { return !PassesMinP(c.logit); });
+    return kept;
+  }
+
+ private:
+  bool CutsByRank() const {
+    return params_.top_k > 0 && static_cast<size_t>(params_.top_k) < blocked_.logits.size();
+  }
+
+  // Tokens with keep(logit), in the order of their ids; keep(a) implies keep(b) for b > a.
+  template <typename Keep>
+  std::vector<Candidate> Those(const Keep& keep) const {
+    std::vector<Candidate> out;
+    for (size_t b = 0; b < blocked_.maxima.size(); ++b) {
+      if (!keep(blocked_.maxima[b])) continue;
+      auto token = static_cast<int32_t>(b * kBlock);
+      for (const float logit : blocked_.block(b)) {
+        if (keep(logit)) out.push_back({token, logit});
+        ++token;
+      }
+    }
+    return out;
+  }
+
+  std::vector<Candidate> AtLeast(double log_ratio) const {
+    return Those([&](float logit) { return LogRatio(logit) >= log_ratio; });
+  }
+
+  // top_k, in the order of ids. The k-th largest maximum of the blocks is a logit that at least k
+  // tokens reach.
+  std::vector<Candidate> MostLikely() const {
+    const auto k = static_cast<size_t>(params_.top_k);
+    float least = kLowest;
+    if (k <= blocked_.maxima.size()) {
+      std::vector<float> maxima = blocked_.maxima;
+      const auto kth = maxima.begin() + static_cast<int64_t>(k) - 1;
+      std::nth_element(maxima.begin(), kth, maxima.end(), std::greater<>());
+      least = *kth;
+    }
+    std::vector<Candidate> out = Those([&](float logit) { return logit >= least; });
+    std::vector<Candidate> order = out;
+    const auto kth = order.begin() + static_cast<int64_t>(k) - 1;
+    std::nth_element(order.begin(), kth, order.end(), Likelier());
+    const Candidate last = *kth;
+    std::erase_if(out, [&](const Candidate& c) { return Likelier()(last, c); });
+    return out;
+  }
+
+  double TotalOf(const std::vector<Candidate>& candidates) const {
+    double total = 0;
+    for (const Candidate& c : candidates) total += elementary::Exp(LogRatio(c.logit));
+    return total;
+  }
+  double TotalOfAll() const {
+    double total = 0;
+    for (const float logit : blocked_.logits) total += elementary::Exp(LogRatio(logit));
+    return total;
+  }
+
+  // Tokens that are less likely than this have less than half of 1 - top_p together, so the nucleus
+  // is full before one of them is its turn. The other half is left to rounding.
+  double LeastLogRatioOfNucleus(double total) const {
+    const double outside = 1 - params_.top_p;
+    if (outside < 1e-9) return -std::numeric_limits<double>::infinity();
+    return elementary::Log(0.5 * outside * total / static_cast<double>(blocked_.logits.size()));
+  }
+
+  // top_p: takes the most likely of the candidates until they reach their share of `total`. Sorts
+  // growing pieces, since a nucleus is mostly a few dozen of them.
+  std::vector<Candidate> Nucleus(std::vector<Candidate> candidates, double total) const {
+    double sum = 0;
+    size_t sorted = 0;
+    size_t kept = 0;
+    while (kept < candidates.size() && (kept == 0 || sum < params_.top_p * total)) {
+      if (kept == sorted) {
+        const auto first = candidates.begin() + static_cast<int64_t>(sorted);
+        sorted = std::min(candidates.size(), std::max<size_t>(64, 4 * sorted));
+        const auto last = candidates.begin() + static_cast<int64_t>(sorted);
+        if (last != candidates.end()) std::nth_element(first, last, candidates.end(), Likelier());
+        std::sort(first, last, Likelier());
+      }
+      sum += elementary::Exp(LogRatio(candidates[kept++].logit));
+    }
+    candidates.erase(candidates.begin() + static_cast<int64_t>(kept), candidates.end());
+    return candidates;
+  }
+
+  const BlockedLogits& blocked_;
+  const SamplingParams& params_;
+  const double log_min_p_;
+};
+
+// The search for the largest score, log ratio + noise, that computes as few scores as it can.
+class Race {
+ public:
+  Race(const BlockedLogits& blocked, const Filters& filters, double temperature,
+       const GumbelNoise& noise)
+      : blocked_(blocked), filters_(filters), temperature_(temperature), noise_(noise) {}
+
+  // All tokens but those that min_p drops.
+  int32_t OverAll() {
+    Enter({blocked_.best, blocked_.best_logit});  // a good score to begin with
+    for (size_t b = 0; b < blocked_.maxima.size(); ++b) {
+      const auto block = static_cast<int64_t>(b);
+      if (Loses(blocked_.maxima[b], noise_.BoundOf(block))) continue;
+      const GumbelNoise::Block noise = noise_.BlockAt(block);
+      if (!Loses(blocked_.maxima[b], noise.maximum)) EnterBlock(b, noise);
+    }
+    return winner_;
+  }
+
+  // REQUIRES: candidates is not empty.
+  int32_t Over(const std::vector<Candidate>& candidates) {
+    for (const Candidate& c : candidates) {
+      if (!Loses(c.logit, noise_.BoundOf(c.token / GumbelNoise::kBlock))) Enter(c);
+    }
+    return winner_;
+  }
+
+ private:
+  // Whether a token of this logit loses with any noise up to `noise`. Without the division of a
+  // score; the slack covers what that rounds.
+  bool Loses(float logit, double noise) const {
+    constexpr double kSlack = 1e-6;
+    return double{logit} - double{blocked_.best_logit} <
+           temperature_ * (best_score_ - noise - kSlack);
+  }
+
+  void EnterBlock(size_t b, const GumbelNoise::Block& noise) {
+    auto token = static_cast<int32_t>(b * kBlock);
+    for (const float logit : blocked_.block(b)) {
+      if (!Loses(logit, noise.maximum) && filters_.PassesMinP(logit)) {
+        Offer(token, filters_.LogRatio(logit) + noise_.At(noise, token));
+      }
+      ++token;
     }
   }
-  if (best < 0 || std::isinf(best_logit)) return Corrupt("the model's logits are not finite");
-  return best;
-}
 
-// Sorts the most likely tokens to the front, only as many as the filters can keep: a vocabulary has
-// 100,000 tokens and a nucleus a few dozen.
-std::vector<TokenProbability> KeepMostLikely(std::vector<TokenProbability> all, int64_t top_k,
-                                             double top_p, double min_p) {
-  const size_t most = top_k > 0 ? std::min<size_t>(top_k, all.size()) : all.size();
-  double total = 0;  // of what top_k keeps: top_p is a share of that
-  if (most < all.size()) {
-    std::nth_element(all.begin(), all.begin() + static_cast<int64_t>(most) - 1, all.end(),
-                     Likelier());
-    all.resize(most);
+  void Enter(const Candidate& c) {
+    Offer(c.token, filters_.LogRatio(c.logit) + noise_.At(c.token));
   }
-  for (const TokenProbability& t : all) total += t.probability;
 
-  const auto less_likely = [](const auto& a, const auto& b) { return Likelier()(b, a); };
-  std::make_heap(all.begin(), all.end(), less_likely);
-  std::vector<TokenProbability> kept;
-  double sum = 0;
-  while (!all.empty() && (kept.empty() || sum < top_p * total || top_p >= 1)) {
-    std::pop_heap(all.begin(), all.end(), less_likely);
-    const TokenProbability next = all.back();
-    all.pop_back();
-    if (!kept.empty() && next.probability < min_p * kept.front().probability) break;
-    if (next.probability == 0) break;
-    kept.push_back(next);
-    sum += next.probability;
+  void Offer(int32_t token, double score) {
+    if (score > best_score_ || (score == best_score_ && token < winner_)) {
+      best_score_ = score;
+      winner_ = token;
+    }
   }
-  for (TokenProbability& t : kept) t.probability /= sum;
-  return kept;
-}
+
+  const BlockedLogits& blocked_;
+  const Filters& filters_;
+  const double temperature_;
+  const GumbelNoise& noise_;
+  double best_score_ = -std::numeric_limits<double>::infinity();
+  int32_t winner_ = 0;
+};
 
 }  // namespace
 
@@ -78,44 +287,33 @@ Status CheckSampling(const SamplingParams& params) {
 
 Result<std::vector<TokenProbability>> Distribution(std::span<const float> logits,
                                                    const SamplingParams& params) {
-  KAKEYA_ASSIGN_OR_RETURN(const int32_t best, ArgMax(logits));
-  if (params.temperature == 0) return std::vector<TokenProbability>{{best, 1.0}};
-  std::vector<TokenProbability> all;
-  all.reserve(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const double p = std::exp((double{logits[i]} - double{logits[best]}) / params.temperature);
-    all.push_back({static_cast<int32_t>(i), p});
-  }
-  return KeepMostLikely(std::move(all), params.top_k, params.top_p, params.min_p);
-}
-
-double UniformAt(uint64_t seed, int64_t position) {
-  // SplitMix64's finaliser (Steele, Lea, Flood 2014) over both numbers.
-  const auto mix = [](uint64_t z) {
-    z += 0x9e3779b97f4a7c15ull;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-  };
-  return static_cast<double>(mix(mix(seed) ^ static_cast<uint64_t>(position)) >> 11) * 0x1p-53;
-}
-
-int32_t Pick(std::span<const TokenProbability> distribution, double uniform) {
-  assert(!distribution.empty());
+  assert(!logits.empty());
+  KAKEYA_ASSIGN_OR_RETURN(const BlockedLogits blocked, Block(logits));
+  if (params.temperature == 0) return std::vector<TokenProbability>{{blocked.best, 1.0}};
+  const Filters filters(blocked, params);
+  std::vector<Candidate> kept = filters.Kept();
+  std::sort(kept.begin(), kept.end(), Likelier());
+  std::vector<TokenProbability> out;
+  out.reserve(kept.size());
   double sum = 0;
-  for (const TokenProbability& t : distribution) {
-    sum += t.probability;
-    if (uniform < sum) return t.token;
+  for (const Candidate& c : kept) {
+    out.push_back({c.token, elementary::Exp(filters.LogRatio(c.logit))});
+    sum += out.back().probability;
   }
-  return distribution.back().token;  // the sum fell short of 1 by rounding
+  std::erase_if(out, [](const TokenProbability& t) { return t.probability == 0; });
+  for (TokenProbability& t : out) t.probability /= sum;
+  return out;
 }
 
 Result<int32_t> SampleAt(std::span<const float> logits, const SamplingParams& params,
                          int64_t position) {
-  if (params.temperature == 0) return ArgMax(logits);
-  KAKEYA_ASSIGN_OR_RETURN(const std::vector<TokenProbability> distribution,
-                          Distribution(logits, params));
-  return Pick(distribution, UniformAt(params.seed, position));
+  assert(!logits.empty());
+  KAKEYA_ASSIGN_OR_RETURN(const BlockedLogits blocked, Block(logits));
+  if (params.temperature == 0) return blocked.best;
+  const Filters filters(blocked, params);
+  const GumbelNoise noise(params.seed, position);
+  Race race(blocked, filters, params.temperature, noise);
+  return filters.NeedsOrder() ? race.Over(filters.Kept()) : race.OverAll();
 }
 
 }  // namespace kakeya

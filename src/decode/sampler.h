@@ -1,6 +1,6 @@
 // From logits to a token, as pure functions: the same logits, parameters and position give the same
-// token, whatever came before and whatever else runs. There is no generator state to carry, save or
-// roll back: the random number of a position is a hash of (seed, position).
+// token, whatever came before, whatever else runs and on whatever machine. There is no generator
+// state to carry, save or roll back: random numbers are hashes of (seed, position, token).
 #ifndef KAKEYA_DECODE_SAMPLER_H_
 #define KAKEYA_DECODE_SAMPLER_H_
 
@@ -35,14 +35,9 @@ struct TokenProbability {
 Result<std::vector<TokenProbability>> Distribution(std::span<const float> logits,
                                                    const SamplingParams& params);
 
-// A number in [0, 1) that depends on nothing but its arguments.
-double UniformAt(uint64_t seed, int64_t position);
-
-// The token that a uniform number picks from a distribution. REQUIRES: the distribution is not
-// empty.
-int32_t Pick(std::span<const TokenProbability> distribution, double uniform);
-
-// The token that stands at `position`: Pick(Distribution(logits), UniformAt(seed, position)).
+// The token that stands at `position`: of those that the filters keep, the one with the largest
+// (logit - largest logit) / temperature + GumbelAt(seed, position, token), of equals the lowest id.
+// So it follows Distribution(). Errors and requirements as there.
 Result<int32_t> SampleAt(std::span<const float> logits, const SamplingParams& params,
                          int64_t position);
 

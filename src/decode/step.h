@@ -16,7 +16,7 @@
 //   5. Stream   tokens go to whoever waits for them. Here they are returned; a session makes text.
 //
 // Drawing a token is a pure function of (logits, parameters, seed, position), so the text is the
-// same byte for byte whatever was drafted, at any temperature (docs/adr/0011-seams.md).
+// same byte for byte whatever was drafted, at any temperature (docs/adr/0015-seams.md).
 #ifndef KAKEYA_DECODE_STEP_H_
 #define KAKEYA_DECODE_STEP_H_
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/elementary.h"
+
 namespace kakeya {
 namespace {
 
@@ -24,8 +26,8 @@ float ScaleLlama3(const RopeConfig& rope, float frequency) {
 // The dimension pair that turns so many times within the original context.
 double YarnDimension(const RopeConfig& rope, int head_dim, double turns) {
   const double original = static_cast<double>(rope.original_max_positions);
-  return head_dim * std::log(original / (turns * 2 * std::numbers::pi)) /
-         (2 * std::log(rope.theta));
+  return head_dim * elementary::Log(original / (turns * 2 * std::numbers::pi)) /
+         (2 * elementary::Log(rope.theta));
 }
 
 // YaRN (Peng et al. 2023): `frequency` is that of dimension pair `pair`.
@@ -68,7 +70,7 @@ std::vector<float> RopeFrequencies(const ModelConfig& config, int index) {
   std::vector<float> frequencies(static_cast<size_t>(head_dim / 2));
   for (size_t i = 0; i < frequencies.size(); ++i) {
     const double exponent = 2.0 * static_cast<double>(i) / head_dim;
-    const double plain = 1.0 / std::pow(rope.theta, exponent);
+    const double plain = 1.0 / elementary::Pow(rope.theta, exponent);
     float frequency = static_cast<float>(plain);
     switch (rope.scaling) {
       case RopeScaling::kNone:
@@ -102,8 +104,9 @@ void RopeTables(const Rotation& rotation, int64_t first, int64_t rows, float* co
     const float position = static_cast<float>(first + row);
     for (int64_t i = 0; i < half; ++i) {
       const double angle = double{position * frequencies[i]};  // the product is rounded to F32
-      cos[row * half + i] = static_cast<float>(std::cos(angle)) * rotation.magnitude;
-      sin[row * half + i] = static_cast<float>(std::sin(angle)) * rotation.magnitude;
+      const auto [sine, cosine] = elementary::SinCos(angle);
+      cos[row * half + i] = static_cast<float>(cosine) * rotation.magnitude;
+      sin[row * half + i] = static_cast<float>(sine) * rotation.magnitude;
     }
   }
 }

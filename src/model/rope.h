@@ -28,7 +28,7 @@ std::vector<float> RopeFrequencies(const ModelConfig& config, int rope);
 
 // cos and sin (rows, frequencies) of position * frequency for the positions [first, first + rows),
 // times the magnitude. The angle is rounded to F32, as the reference implementation does; its sine
-// is not computed in less than F64.
+// is computed in F64, with the same bits on every machine (base/elementary.h).
 void RopeTables(const Rotation& rotation, int64_t first, int64_t rows, float* cos, float* sin);
 
 }  // namespace kakeya

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "base/elementary.h"
 #include "format/quote.h"
 #include "model/config_rules.h"
 
@@ -110,7 +111,7 @@ Status ReadLongRope(const Json& config, const Json& rope, ModelConfig* out) {
       return Corrupt("{} {} must be at least 2", kOriginal, r->original_max_positions);
     }
     const double original = static_cast<double>(r->original_max_positions);
-    r->attention_factor = std::sqrt(1 + std::log(r->factor) / std::log(original));
+    r->attention_factor = std::sqrt(1 + elementary::Log(r->factor) / elementary::Log(original));
   }
   return OkStatus();
 }
@@ -131,7 +132,7 @@ constexpr Kind kKinds[] = {
 }  // namespace
 
 double YarnMagnitude(double factor, double mscale) {
-  return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1;
+  return factor <= 1 ? 1.0 : 0.1 * mscale * elementary::Log(factor) + 1;
 }
 
 int64_t YarnPositions(const RopeConfig& rope, int64_t max_positions) {

@@ -11,6 +11,7 @@
 
 #include "backend/numerics.h"
 #include "backend/restore/quantize.h"
+#include "base/elementary.h"
 #include "format/safetensors.h"
 #include "model/rope.h"
 #include "proposer/tensor_source.h"
@@ -269,7 +270,7 @@ void Builder::BuildRotation(RestorerModel* out) const {
   for (int i = 0; i < half; ++i) {
     const double exponent = 2.0 * i / config_.proposer.head_dim;
     rotation.frequencies[i] =
-        static_cast<float>(1.0 / std::pow(config_.proposer.rope_theta, exponent));
+        static_cast<float>(1.0 / elementary::Pow(config_.proposer.rope_theta, exponent));
   }
   out->cos.resize(size_t{2} * kChunk * half);
   out->sin.resize(size_t{2} * kChunk * half);

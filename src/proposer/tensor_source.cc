@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/elementary.h"
+
 namespace kakeya {
 
 Result<TensorView> FileSource::Get(const std::string& name, const std::vector<int64_t>& shape) {
@@ -34,8 +36,8 @@ double RandomSource::Uniform() {
 }
 
 float RandomSource::Normal() {  // Box and Muller
-  const double radius = std::sqrt(-2 * std::log(Uniform()));
-  return static_cast<float>(radius * std::cos(2 * std::numbers::pi * Uniform()));
+  const double radius = std::sqrt(-2 * elementary::Log(Uniform()));
+  return static_cast<float>(radius * elementary::Cos(2 * std::numbers::pi * Uniform()));
 }
 
 Result<TensorView> RandomSource::Get(const std::string& name, const std::vector<int64_t>& shape) {

@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "cache/kv_cache.h"
+#include "session/restorer_factory.h"
 #include "session/scheduler.h"
 
 namespace kakeya {
