@@ -323,14 +323,28 @@ def compare_texts(what, ids, want, got):
             sys.exit(1)
 
 
+def reference_ids(tokenizer, text):
+    """None where `tokenizers` itself breaks: it loses count of where some changed characters came from."""
+    try:
+        return tokenizer.encode(text).ids
+    except BaseException as error:  # a panic is no Exception
+        if type(error).__name__ != "PanicException":
+            raise
+        return None
+
+
 def compare_part(name, tokenizer, binary, texts):
+    """Returns how many strings were compared."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(str(pathlib.Path(folder) / "tokenizer.json"))
         engine = Engine(binary, folder)
         for special in (False, True):
             tokenizer.encode_special_tokens = not special
-            want = [tokenizer.encode(t).ids for t in texts]
-            compare_ids(tokenizer, name, texts, want, engine.encode(texts, *(["--special"] if special else [])))
+            want = {text: ids for text in texts if (ids := reference_ids(tokenizer, text)) is not None}
+            assert len(want) >= 300, f"only {len(want)} strings for {name}"
+            got = engine.encode(list(want), *(["--special"] if special else []))
+            compare_ids(tokenizer, name, list(want), list(want.values()), got)
+    return len(want)
 
 
 def compare(style, tokenizer, engine, texts):
@@ -370,13 +384,9 @@ def main():
     parts = 0
     for name, steps in PRE_TOKENIZERS.items():
         some = of_known_scripts(older) if "Scripts" in name else older
-        assert len(some) >= 300, f"only {len(some)} strings for {name}"
-        compare_part(name, with_parts(base, steps, None), args.kakeya, some)
-        parts += len(some)
+        parts += compare_part(name, with_parts(base, steps, None), args.kakeya, some)
     for name, steps in NORMALIZERS.items():
-        assert len(older) >= 300, f"only {len(older)} strings for {name}"
-        compare_part(name, with_parts(base, None, steps), args.kakeya, older)
-        parts += len(older)
+        parts += compare_part(name, with_parts(base, None, steps), args.kakeya, older)
     print(f"{len(PRE_TOKENIZERS)} pre-tokenizers and {len(NORMALIZERS)} normalizers: {parts} strings equal", flush=True)
     styles = ("qwen3", "llama3", "gpt2", "qwen3-partial", "gpt2-unk")
     for style in styles:
