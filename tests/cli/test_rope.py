@@ -10,21 +10,21 @@ import sys
 import numpy
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from harness import FIXTURES, case, cases, copy_model, edit_json, kakeya, main, read_tensors, refused, succeeds  # noqa: E402
+from harness import (FIXTURES, case, cases, copy_model, edit_json, kakeya, main, read_tensors, refused,  # noqa: E402
+                     succeeds)
 
 TOLERANCE = 1e-3  # largest difference of any logit, as in logits_parity.py
 IDS = [(37 * i + i * i // 5) % 80 for i in range(300)]
 ORIGINAL = 64
+LISTS = {"short_factor": [1 + i / 8 for i in range(8)], "long_factor": [1 + 3 * i / 4 for i in range(8)]}
 SCALINGS = {
     "yarn": {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": ORIGINAL},
     "yarn with all options": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": ORIGINAL,
                               "beta_fast": 16.0, "beta_slow": 2.0, "mscale": 0.7, "mscale_all_dim": 1.0,
                               "truncate": False},
-    "longrope": {"rope_type": "longrope", "original_max_position_embeddings": ORIGINAL,
-                 "short_factor": [1.0 + 0.125 * i for i in range(8)], "long_factor": [1.0 + 0.75 * i for i in range(8)]},
-    "longrope within its original context": {
-        "rope_type": "longrope", "factor": 4.0, "original_max_position_embeddings": 1 << 20,
-        "short_factor": [1.0 + 0.125 * i for i in range(8)], "long_factor": [1.0 + 0.75 * i for i in range(8)]},
+    "longrope": {"rope_type": "longrope", "original_max_position_embeddings": ORIGINAL, **LISTS},
+    "longrope within its original context": {"rope_type": "longrope", "factor": 4.0,
+                                             "original_max_position_embeddings": 1 << 20, **LISTS},
     "dynamic": {"rope_type": "dynamic", "factor": 2.0},
 }
 
