@@ -48,9 +48,9 @@ void ProjectQkv(const OpContext& context, const float* input, int rows, const Qk
 
 // Attention of one piece over what the cache holds.
 void AttendExact(const OpContext& context, const ModelConfig& config, int layer, int64_t position,
-                 int rows, const float* q, KvCache* cache, float* out) {
-  std::array<int64_t, kStaging> window_begin;
-  for (int i = 0; i < rows; ++i) window_begin[i] = WindowBegin(cache->policy(), position + i);
+                 int rows, const float* q, std::span<float> scratch, KvCache* cache, float* out) {
+  std::array<RowView, kStaging> views;
+  for (int i = 0; i < rows; ++i) views[i] = ViewOf(cache->policy(), position + i);
   Attention(context, {.q = q,
                       .out = out,
                       .rows = rows,
@@ -60,9 +60,8 @@ void AttendExact(const OpContext& context, const ModelConfig& config, int layer,
                       .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
                       .kv_type = cache->shape().type,
                       .pages = cache->View(layer, position, rows),
-                      .first_position = position,
-                      .sink = cache->policy().sink,
-                      .window_begin = {window_begin.data(), static_cast<size_t>(rows)}});
+                      .views = {views.data(), static_cast<size_t>(rows)},
+                      .scratch = scratch});
 }
 
 // One softmax per query over what the policy lets it see. The block is taken in pieces of the
@@ -80,7 +79,7 @@ Status AttendInPieces(const OpContext& context, const ModelConfig& config, int l
     float* const out = workspace->context.as<float>() + done * q_dim;
     cache->Write(context, layer, position, piece, k + done * kv_dim, v + done * kv_dim);
     if (restoration == nullptr) {
-      AttendExact(context, config, layer, position, piece, q, cache, out);
+      AttendExact(context, config, layer, position, piece, q, workspace->scratch(), cache, out);
       continue;
     }
     const PieceQueries queries{.plain = workspace->plain_q.as<float>() + done * q_dim,

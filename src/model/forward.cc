@@ -44,6 +44,9 @@ Result<Workspace> Workspace::Create(const ModelConfig& config, int64_t rows, boo
   KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.intermediate_size, &w.up));
   KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.head_dim / 2, &w.cos));
   KAKEYA_RETURN_IF_ERROR(allocate(kScratch, config.head_dim / 2, &w.sin));
+  const int64_t scratch =
+      AttentionScratchFloats(config.num_heads, config.num_kv_heads, config.head_dim);
+  KAKEYA_RETURN_IF_ERROR(allocate_rows(kScratch, 1, scratch, &w.attention_scratch));
   if (restored) {
     const int64_t piece = std::min<int64_t>(rows, kStaging);
     const int64_t state = config.num_heads * AttentionStateFloats(config.head_dim);

@@ -41,17 +41,22 @@ struct Workspace {
   static Result<Workspace> Create(const ModelConfig& config, int64_t rows, bool restored,
                                   MemoryBudget* budget);
 
+  std::span<float> scratch() const {
+    return {attention_scratch.as<float>(), attention_scratch.size() / sizeof(float)};
+  }
+
   int64_t rows = 0;
   Buffer hidden;  // (rows, hidden_size): the residual stream
   Buffer normed;  // (rows, hidden_size)
   Buffer qkv;     // (rows, (heads + 2 * kv_heads) * head_dim): as projected, not rotated
   Buffer q;       // (rows, heads, head_dim)
   Buffer kv;  // (2, rows, kv_heads, head_dim): one layer's K and V in flight; counted as K/V memory
-  Buffer context;  // (rows, heads, head_dim): attention's output
-  Buffer gate;     // (rows, intermediate_size)
-  Buffer up;       // (rows, intermediate_size)
-  Buffer cos;      // (rows, head_dim / 2)
-  Buffer sin;      // (rows, head_dim / 2)
+  Buffer context;            // (rows, heads, head_dim): attention's output
+  Buffer gate;               // (rows, intermediate_size)
+  Buffer up;                 // (rows, intermediate_size)
+  Buffer cos;                // (rows, head_dim / 2)
+  Buffer sin;                // (rows, head_dim / 2)
+  Buffer attention_scratch;  // (AttentionScratchFloats)
   // Restored only:
   Buffer plain_q;          // (rows, heads, head_dim): before the rotation
   Buffer far_q;            // (kStaging, heads, head_dim): as far chunks see it

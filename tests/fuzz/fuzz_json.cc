@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "backend/kv_page.h"
 #include "format/json.h"
 #include "model/config.h"
 
@@ -30,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Result<ModelConfig> config = ParseModelConfig(*value);
   if (config.ok()) {
     Require(config->num_layers >= 1 && config->num_heads % config->num_kv_heads == 0);
-    Require(config->head_dim % 8 == 0 && config->head_dim <= 256 && config->rope.theta > 0);
+    Require(config->head_dim % 8 == 0 && config->head_dim <= kMaxHeadDim && config->rope.theta > 0);
     for (int32_t id : config->eos_token_ids) Require(id >= 0 && id < config->vocab_size);
   }
   return 0;
