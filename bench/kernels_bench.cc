@@ -305,20 +305,26 @@ class ModelKv {
   std::vector<std::vector<KvPage>> pages_;  // (layers, chunks)
 };
 
-AttentionArgs ArgsFor(const ModelKv& kv, size_t layer, const Geometry& g, int64_t depth,
-                      std::span<const int64_t> begin, KvType type, const float* q, float* out) {
+std::vector<float> ScratchFor(const Geometry& g) {
+  return std::vector<float>(
+      static_cast<size_t>(AttentionScratchFloats(g.heads, g.kv_heads, g.head_dim)));
+}
+
+AttentionArgs ArgsFor(const ModelKv& kv, size_t layer, const Geometry& g,
+                      std::span<const RowView> views, std::span<float> scratch, KvType type,
+                      const float* q, float* out) {
   AttentionArgs args;
   args.q = q;
   args.out = out;
-  args.rows = static_cast<int>(begin.size());
+  args.rows = static_cast<int>(views.size());
   args.heads = g.heads;
   args.kv_heads = g.kv_heads;
   args.head_dim = g.head_dim;
   args.scale = 1.0f / std::sqrt(static_cast<float>(g.head_dim));
   args.kv_type = type;
   args.pages = kv.pages(layer);
-  args.first_position = depth;
-  args.window_begin = begin;
+  args.views = views;
+  args.scratch = scratch;
   return args;
 }
 
@@ -329,14 +335,16 @@ void AttentionBench(benchmark::State& state, const Geometry& g, KvType type) {
   const ModelKv kv(g, depth + rows, type);
   const std::vector<float> q = RandomFloats(int64_t{rows} * g.heads * g.head_dim);
   std::vector<float> out(q.size());
-  const std::vector<int64_t> begin(static_cast<size_t>(rows), 0);
+  std::vector<float> scratch = ScratchFor(g);
+  std::vector<RowView> views;
+  for (int row = 0; row < rows; ++row) views.push_back({.end = depth + row + 1});
   const auto layers = static_cast<size_t>(g.layers);
   BestTimes best(layers);
   for (auto _ : state) {
     for (size_t layer = 0; layer < layers; ++layer) {
       best.Time(layer, [&] {
         Attention({Device::kCpu, g_pool},
-                  ArgsFor(kv, layer, g, depth, begin, type, q.data(), out.data()));
+                  ArgsFor(kv, layer, g, views, scratch, type, q.data(), out.data()));
       });
     }
   }
@@ -364,7 +372,7 @@ BENCHMARK_CAPTURE(AttentionBench, affine4, kQwen06B, KvType::kAffine4)->Apply(At
 class Decoder {
  public:
   Decoder(const Geometry& g, int64_t depth, DType dtype)
-      : g_(g), depth_(depth), kv_(g, depth, kKvType) {
+      : g_(g), depth_(depth), kv_(g, depth, kKvType), scratch_(ScratchFor(g)) {
     const int width = g.heads * g.head_dim;
     const int kv_width = g.kv_heads * g.head_dim;
     for (int i = 0; i < g.layers; ++i) {
@@ -417,8 +425,8 @@ class Decoder {
     Rope(context, q, 1, g_.heads + g_.kv_heads, g_.head_dim, angles_.data(), angles_.data());
     StoreKv(context, k, v, 1, g_.kv_heads, g_.head_dim, kKvType, kv_.pages(index).back().data,
             static_cast<int>(depth_ % kChunk));
-    const int64_t begin = 0;
-    Attention(context, ArgsFor(kv_, index, g_, depth_, {&begin, 1}, kKvType, q, mixed_.data()));
+    const RowView view{.end = depth_ + 1};
+    Attention(context, ArgsFor(kv_, index, g_, {&view, 1}, scratch_, kKvType, q, mixed_.data()));
     MatMul(context, mixed_.data(), 1, layer.out, y_.data());
     AddInPlace(context, x_.data(), y_.data(), g_.hidden);
     RmsNorm(context, x_.data(), norm_.data(), 1e-6f, 1, g_.hidden, y_.data());
@@ -433,6 +441,7 @@ class Decoder {
   const Geometry g_;
   const int64_t depth_;
   ModelKv kv_;
+  std::vector<float> scratch_;  // of attention
   std::vector<LayerState> layers_;
   PackedMatrix head_;
   std::vector<float> norm_, x_, y_, qkv_, mixed_, gate_up_, logits_, angles_;

@@ -43,7 +43,7 @@ namespace kakeya {
 // Positions per K/V chunk: the unit of paging, of eviction and of one attention split.
 inline constexpr int kChunk = 64;
 // Elements of a head at most.
-inline constexpr int kMaxHeadDim = 256;
+inline constexpr int kMaxHeadDim = 512;
 // Elements of a head that share scale and bias in the affine types.
 inline constexpr int kKvGroup = 64;
 inline constexpr int kMaxKvGroups = kMaxHeadDim / kKvGroup;

@@ -1,10 +1,12 @@
 #include "backend/ops.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "backend/cpu/cpu.h"
 #include "backend/partial_softmax.h"
 #include "backend/ref/ref.h"
+#include "backend/visibility.h"
 
 namespace kakeya {
 
@@ -49,7 +51,13 @@ void StoreKv(const OpContext& context, const float* k, const float* v, int rows,
   cpu::StoreKv(context.pool, k, v, rows, kv_heads, head_dim, kv_type, page, first_slot);
 }
 
+int64_t AttentionScratchFloats(int heads, int kv_heads, int head_dim) {
+  return cpu::AttentionScratchFloats(heads, kv_heads, head_dim);
+}
+
 void Attention(const OpContext& context, const AttentionArgs& args) {
+  assert(static_cast<int>(args.views.size()) == args.rows);
+  assert(std::all_of(args.views.begin(), args.views.end(), IsValid));
   if (context.device == Device::kRef) return ref::Attention(args);
   cpu::Attention(context.pool, args);
 }
@@ -65,6 +73,8 @@ void BeginVisits(const VisitArgs& args, float* state) {
 void AttendVisits(const OpContext& context, const VisitArgs& args,
                   std::span<const std::vector<PageVisit>> visits, float* state) {
   assert(args.rows <= 64 && static_cast<int>(visits.size()) == args.kv_heads);
+  assert(static_cast<int>(args.views.size()) == args.rows);
+  assert(std::all_of(args.views.begin(), args.views.end(), IsValid));
   if (context.device == Device::kRef) return ref::AttendVisits(args, visits, state);
   cpu::AttendVisits(context.pool, args, visits, state);
 }

@@ -3,15 +3,19 @@
 //
 // Bits. Each operator fixes its order of reduction per output element, so that a result never
 // depends on the number of rows, on neighbours, on the thread count or on the vector width:
-//   * MatMul sums over k ascending, one fused multiply-add per step; with weights of a block
-//   format, one or two per block (see there);
-//   * Attention takes every element of K and V as F32, an affine one as fma(scale, q, bias), and
-//   sums over the head dimension ascending per key, over keys ascending per chunk, over
-//   chunks ascending
-//     per group of kChunksPerGroup, over groups ascending;
-//   * AttendVisits sums in the order of Attention, whatever the rounds its visits come in;
-//   * RmsNorm and the sum of a chunk's weights use kLanes interleaved partial sums, then a fixed
-//   tree.
+//
+//  (1) MatMul sums over k ascending, one fused multiply-add per step; with weights of a block
+//      format, one or two per block (see there).
+//
+//  (2) Attention takes every element of K and V as F32, an affine one as fma(scale, q, bias), and
+//      sums over the head dimension ascending per key, over visible keys ascending per chunk, over
+//      chunks ascending per group of kChunksPerGroup, over groups ascending.
+//
+//  (3) AttendVisits sums in the order of Attention, whatever the rounds its visits come in.
+//
+//  (4) RmsNorm and the sum of a chunk's weights use kLanes interleaved partial sums, then a fixed
+//      tree. An element's lane is its index, a weight's its slot in the chunk, whatever is visible.
+//
 // The scalar reference (ref/) spells the same order, so every device and every instruction set
 // gives equal bits.
 //
@@ -58,6 +62,18 @@ struct KvPage {
   void* data = nullptr;
 };
 
+// What a row sees: of the positions below `end`, those below `sink` and those from `begin` on.
+//
+// `begin` may lie anywhere where sink == 0 (a sliding window goes by position), and `end` anywhere
+// behind it: one past the row's own position where attention is causal, further where rows see what
+// follows them. REQUIRES: 0 <= begin < end; sink == 0 or begin is a multiple of kChunk, so that a
+// row never sees two runs of slots within one chunk.
+struct RowView {
+  int64_t sink = 0;
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
 struct AttentionArgs {
   const float* q = nullptr;  // (rows, heads, head_dim), after norm and rotation
   float* out = nullptr;      // (rows, heads, head_dim)
@@ -69,21 +85,26 @@ struct AttentionArgs {
   KvType kv_type = KvType::kBF16;
   // Pages in ascending order of first_position; every position that a row sees lies in one of them.
   std::span<const KvPage> pages;
-  // Row r stands at position first_position + r and sees the positions [0, sink) and
-  // [window_begin[r], first_position + r]. window_begin[r] is a multiple of kChunk, ascending in r;
-  // 0 means everything.
-  int64_t first_position = 0;
-  int64_t sink = 0;
-  std::span<const int64_t> window_begin;  // (rows)
+  std::span<const RowView> views;  // (rows), in any order
+  // AttentionScratchFloats() floats let few rows over many pages use all threads. With fewer (none)
+  // the bits are the same.
+  std::span<float> scratch = {};
+};
+
+// Which part of a visited page a row sees.
+enum class VisitPart : uint8_t {
+  kUpToEnd,  // all below the row's `end`: of restored chunks
+  kWindow,   // [begin, end) of the row's view: of exact pages
+  kSinks,    // those below the row's `sink` and `end`
 };
 
 // One KV head's page of one chunk, and the rows that attend to it.
 struct PageVisit {
   int64_t first_position = 0;  // of the chunk
   const void* data = nullptr;  // this head of a page (backend/kv_page.h)
-  uint64_t rows = 0;           // bit r: row r attends to it, up to its own position
-  bool sink_only = false;      // of its positions, only those below `sink` are visible
-  bool far = false;            // its keys are rotated by their slot; queries come from q_far
+  uint64_t rows = 0;           // bit r: row r attends to `part` of it
+  VisitPart part = VisitPart::kUpToEnd;
+  bool far = false;  // its keys are rotated by their slot; queries come from q_far
 };
 
 // Attention where each row and KV head has its own chunks, which may come in several rounds.
@@ -96,14 +117,17 @@ struct VisitArgs {
   int head_dim = 0;
   float scale = 1;
   KvType kv_type = KvType::kBF16;
-  int64_t first_position = 0;  // of row 0
-  int64_t sink = 0;
+  std::span<const RowView> views;  // (rows)
 };
 
 // Floats that AttendVisits keeps per query between rounds.
 inline constexpr int64_t AttentionStateFloats(int head_dim) {
   return int64_t{2} * (kLanes + (head_dim + kLanes - 1) / kLanes * kLanes);
 }
+
+// Floats of scratch that Attention can use, whatever the number of rows; 0 where there are KV heads
+// enough to keep all threads busy without.
+int64_t AttentionScratchFloats(int heads, int kv_heads, int head_dim);
 
 // out (rows, w.rows()) = x (rows, w.cols()) times w transposed. F32 activations, weights in their
 // stored type.

@@ -1,4 +1,4 @@
-// What a row of Attention sees, chunk by chunk: pure arithmetic, shared by all devices.
+// What a row of attention sees, chunk by chunk: pure arithmetic, shared by all devices.
 #ifndef KAKEYA_BACKEND_VISIBILITY_H_
 #define KAKEYA_BACKEND_VISIBILITY_H_
 
@@ -9,20 +9,46 @@
 
 namespace kakeya {
 
-// Slots of the chunk at `chunk_begin` (a multiple of kChunk) that row `row` sees. They are always
-// the first ones: a chunk lies wholly in the window or before it, where only sinks are visible.
-inline int VisibleSlots(const AttentionArgs& args, int row, int64_t chunk_begin) {
-  const int64_t position = args.first_position + row;
-  int64_t end = position + 1;
-  if (chunk_begin < args.window_begin[row]) end = std::min(end, args.sink);
-  return static_cast<int>(std::clamp<int64_t>(end - chunk_begin, 0, kChunk));
+// The slots [first, end) of a chunk.
+struct SlotRange {
+  int first = 0;
+  int end = 0;
+
+  bool empty() const { return first >= end; }
+};
+
+// Slots of the chunk at `chunk_begin` (a multiple of kChunk) that hold positions of [begin, end).
+inline SlotRange SlotsOf(int64_t begin, int64_t end, int64_t chunk_begin) {
+  return {static_cast<int>(std::clamp<int64_t>(begin - chunk_begin, 0, kChunk)),
+          static_cast<int>(std::clamp<int64_t>(end - chunk_begin, 0, kChunk))};
 }
 
-// Slots of a visited page that row `row` sees, if it is one of the visit's rows.
-inline int VisibleSlots(const VisitArgs& args, int row, const PageVisit& visit) {
-  int64_t end = args.first_position + row + 1;
-  if (visit.sink_only) end = std::min(end, args.sink);
-  return static_cast<int>(std::clamp<int64_t>(end - visit.first_position, 0, kChunk));
+// Slots of a chunk that a row sees. They are one run: a row with sinks has its `begin` at the begin
+// of a chunk, and of the chunks before that it sees sinks alone.
+inline SlotRange VisibleSlots(const RowView& view, int64_t chunk_begin) {
+  if (chunk_begin < view.begin && chunk_begin < view.sink) {
+    return SlotsOf(0, view.sink, chunk_begin);
+  }
+  return SlotsOf(view.begin, view.end, chunk_begin);
+}
+
+// Slots of a visited page that a row sees, if it is one of the visit's rows.
+inline SlotRange VisibleSlots(const RowView& view, const PageVisit& visit) {
+  switch (visit.part) {
+    case VisitPart::kUpToEnd:
+      return SlotsOf(0, view.end, visit.first_position);
+    case VisitPart::kWindow:
+      return SlotsOf(view.begin, view.end, visit.first_position);
+    case VisitPart::kSinks:
+      return SlotsOf(0, std::min(view.sink, view.end), visit.first_position);
+  }
+  return {};
+}
+
+// Whether a view keeps the promises of RowView.
+inline bool IsValid(const RowView& view) {
+  return view.begin >= 0 && view.begin < view.end &&
+         (view.sink == 0 || (view.sink > 0 && view.begin % kChunk == 0));
 }
 
 // The group whose partial a chunk joins.

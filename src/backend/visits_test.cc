@@ -26,7 +26,8 @@ struct Shape {
 };
 const Shape kShapes[] = {{4, 2, 64, KvType::kBF16},     {3, 1, 24, KvType::kF16},
                          {2, 2, 16, KvType::kF32},      {4, 2, 64, KvType::kAffine8},
-                         {2, 1, 128, KvType::kAffine4}, {3, 1, 24, KvType::kAffine4}};
+                         {2, 1, 128, KvType::kAffine4}, {3, 1, 24, KvType::kAffine4},
+                         {2, 1, 512, KvType::kBF16},    {1, 1, 320, KvType::kAffine8}};
 
 std::vector<std::byte> RandomPage(const Shape& shape, int kv_heads, std::mt19937* rng) {
   std::vector<std::byte> page(KvPageBytes(shape.type, kv_heads, shape.head_dim));
@@ -40,8 +41,7 @@ std::vector<std::byte> RandomPage(const Shape& shape, int kv_heads, std::mt19937
 struct Case {
   Shape shape;
   int rows;
-  int64_t first_position;
-  int64_t sink;
+  std::vector<RowView> views = {};  // (rows)
   std::vector<float> q = {};
   std::vector<float> q_far = {};
   std::vector<std::vector<std::byte>> pages = {};  // of (kv_head, chunk)
@@ -58,14 +58,20 @@ struct Case {
             .head_dim = shape.head_dim,
             .scale = 0.3f,
             .kv_type = shape.type,
-            .first_position = first_position + row,
-            .sink = sink};
+            .views = std::span(views).subspan(row, count)};
   }
 };
 
 Case MakeCase(const Shape& shape, int rows, std::mt19937* rng) {
-  Case c{.shape = shape, .rows = rows, .first_position = 64 * (kChunks - 1) + 5, .sink = 4};
-  c.first_position = std::min<int64_t>(c.first_position, 64 * kChunks - rows);
+  Case c{.shape = shape, .rows = rows};
+  const int64_t first = std::min<int64_t>(kChunk * (kChunks - 1) + 5, kChunk * kChunks - rows);
+  for (int row = 0; row < rows; ++row) {
+    // The last two chunks are exact: from a chunk's begin on, and somewhere within.
+    const bool sliding = row % 3 == 2;
+    const int64_t begin = int64_t{kChunk} * (kChunks - 2) + (sliding ? (*rng)() % 70 : 0);
+    const int64_t end = std::max(first + row + 1, begin + 1);
+    c.views.push_back({.sink = sliding ? 0 : 4, .begin = begin, .end = end});
+  }
   const int64_t n = int64_t{rows} * shape.heads * shape.head_dim;
   c.q = RandomFloats(n, rng);
   c.q_far = RandomFloats(n, rng);
@@ -75,24 +81,25 @@ Case MakeCase(const Shape& shape, int rows, std::mt19937* rng) {
     for (int64_t chunk = 0; chunk < kChunks; ++chunk) {
       c.pages.push_back(RandomPage(shape, 1, rng));
     }
-    // Chunk 0 as sinks for some rows, whole and far for others; then random subsets; the rows' own
-    // chunk last.
-    const auto visit = [&](int64_t chunk, uint64_t visitors, bool sink_only, bool far) {
+    // Chunk 0 as sinks for some rows, whole and far for others; then random subsets; the windows
+    // last.
+    const auto visit = [&](int64_t chunk, uint64_t visitors, VisitPart part, bool far) {
       c.visits[head].push_back({.first_position = chunk * kChunk,
                                 .data = c.pages[c.PageIndex(head, chunk)].data(),
                                 .rows = visitors & all,
-                                .sink_only = sink_only,
+                                .part = part,
                                 .far = far});
     };
     const uint64_t mask = ((*rng)() << 8) ^ (uint64_t{(*rng)()} << 32) ^ (*rng)();
-    visit(0, mask, true, false);
-    visit(0, ~mask, false, true);
-    for (int64_t chunk = 1; chunk + 1 < kChunks; ++chunk) {
+    visit(0, mask, VisitPart::kSinks, false);
+    visit(0, ~mask, VisitPart::kUpToEnd, true);
+    for (int64_t chunk = 1; chunk + 2 < kChunks; ++chunk) {
       const uint64_t some = (uint64_t{(*rng)()} << 32) ^ (*rng)();
-      visit(chunk, some, false, false);
-      if (chunk % 2 == 0) visit(chunk, ~some, false, true);
+      visit(chunk, some, VisitPart::kUpToEnd, false);
+      if (chunk % 2 == 0) visit(chunk, ~some, VisitPart::kUpToEnd, true);
     }
-    visit(kChunks - 1, all, false, false);
+    visit(kChunks - 2, all, VisitPart::kWindow, false);
+    visit(kChunks - 1, all, VisitPart::kWindow, false);
   }
   return c;
 }
@@ -134,13 +141,19 @@ TEST(Visits, VisitingEveryChunkGivesTheBitsOfAttention) {
       for (int head = 0; head < shape.kv_heads; ++head) {
         visits[head].push_back({.first_position = chunk * kChunk,
                                 .data = stored.back().data() + head * head_bytes,
-                                .rows = (uint64_t{1} << kRows) - 1});
+                                .rows = (uint64_t{1} << kRows) - 1,
+                                .part = VisitPart::kWindow});
       }
     }
     const int64_t n = int64_t{kRows} * shape.heads * shape.head_dim;
     const std::vector<float> q = RandomFloats(n, &rng);
-    const int64_t first_position = int64_t{kManyChunks} * kChunk - kRows;
-    const std::vector<int64_t> everything(kRows, 0);
+    // Causal rows, one that slides, and one that sees what follows it.
+    std::vector<RowView> views;
+    for (int row = 0; row < kRows; ++row) {
+      views.push_back({.end = int64_t{kManyChunks} * kChunk - kRows + row + 1});
+    }
+    views[1].begin = 9 * kChunk + 37;
+    views[2].end = int64_t{kManyChunks} * kChunk;
     for (const Device device : {Device::kRef, Device::kCpu}) {
       const OpContext context{device, nullptr};
       std::vector<float> expected(n);
@@ -153,8 +166,7 @@ TEST(Visits, VisitingEveryChunkGivesTheBitsOfAttention) {
                           .scale = 0.3f,
                           .kv_type = shape.type,
                           .pages = pages,
-                          .first_position = first_position,
-                          .window_begin = everything});
+                          .views = views});
       const VisitArgs args{.q = q.data(),
                            .rows = kRows,
                            .heads = shape.heads,
@@ -162,7 +174,7 @@ TEST(Visits, VisitingEveryChunkGivesTheBitsOfAttention) {
                            .head_dim = shape.head_dim,
                            .scale = 0.3f,
                            .kv_type = shape.type,
-                           .first_position = first_position};
+                           .views = views};
       for (const size_t round : {size_t{1}, size_t{5}, size_t{8}, size_t{100}}) {
         std::vector<float> state(int64_t{kRows} * shape.heads *
                                  AttentionStateFloats(shape.head_dim));
@@ -207,8 +219,9 @@ TEST(Visits, ReferenceAgreesWithANaiveSoftmax) {
         const float* q = (visit.far ? c.q_far : c.q).data() + int64_t{query} * shape.head_dim;
         for (int slot = 0; slot < kChunk; ++slot) {
           const int64_t position = visit.first_position + slot;
-          if (position > c.first_position + row) continue;
-          if (visit.sink_only && position >= c.sink) continue;
+          const RowView& view = c.views[row];
+          if (position >= (visit.part == VisitPart::kSinks ? view.sink : view.end)) continue;
+          if (visit.part == VisitPart::kWindow && position < view.begin) continue;
           double score = 0;
           for (int d = 0; d < shape.head_dim; ++d) {
             score += q[d] * LoadKey(shape.type, page, shape.head_dim, slot, d);

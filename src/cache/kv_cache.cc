@@ -12,6 +12,9 @@ Status CheckPolicy(const KvPolicy& policy) {
   if (policy.window < policy.sink) {
     return InvalidArgument("window ({}) is smaller than sink ({})", policy.window, policy.sink);
   }
+  if (policy.kind == KvPolicy::Kind::kSliding && policy.sink != 0) {
+    return InvalidArgument("sink is {}, but a sliding window has none", policy.sink);
+  }
   if (policy.kind == KvPolicy::Kind::kRestored && policy.window < kChunk) {
     // Else a query could need a chunk that a rejected draft token was part of.
     return InvalidArgument(

@@ -18,6 +18,10 @@ KvPolicy Window(int64_t sink, int64_t window) {
   return {.kind = KvPolicy::Kind::kWindow, .sink = sink, .window = window};
 }
 
+KvPolicy Sliding(int64_t window) {
+  return {.kind = KvPolicy::Kind::kSliding, .sink = 0, .window = window};
+}
+
 const void* HeadOf(const KvPage& page, KvType type, int head) {
   return static_cast<const std::byte*>(page.data) + head * KvHeadBytes(type, kShape.head_dim);
 }
@@ -157,7 +161,8 @@ TEST_P(KvCacheRandomTest, EveryQueryFindsWhatItSeesAfterRandomCommitsAndRollback
 
 INSTANTIATE_TEST_SUITE_P(Policies, KvCacheRandomTest,
                          testing::Values(KvPolicy{}, Window(4, 64), Window(0, 1), Window(4, 65),
-                                         Window(70, 128), Window(4, 200)));
+                                         Window(70, 128), Window(4, 200), Sliding(1), Sliding(100),
+                                         Sliding(128)));
 
 // Ten thousand short histories: stage, then commit all, some or none, from a random start.
 TEST(KvCacheTest, TenThousandRandomSequencesAgreeWithAPlainCache) {
@@ -450,6 +455,9 @@ TEST(KvCacheTest, PoliciesThatCannotWorkAreRefused) {
   EXPECT_FALSE(KvCache::Create(kShape, Window(65, 64), &budget).ok());
   EXPECT_FALSE(KvCache::Create(kShape, Window(4, int64_t{1} << 40), &budget).ok());
   EXPECT_TRUE(KvCache::Create(kShape, Window(64, 64), &budget).ok());
+  const KvPolicy sinks{.kind = KvPolicy::Kind::kSliding, .sink = 4, .window = 64};
+  EXPECT_FALSE(KvCache::Create(kShape, sinks, &budget).ok());
+  EXPECT_TRUE(KvCache::Create(kShape, Sliding(64), &budget).ok());
 }
 
 }  // namespace

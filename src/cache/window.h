@@ -5,6 +5,8 @@
 // always starts at the start of a chunk: eviction goes by whole chunks, so W to W + kChunk - 1
 // positions are exact, and no chunk is half exact, half gone. Prefill, decode and block
 // verification all ask here.
+//
+// A sliding window (Gemma's) goes by position instead: query i sees (i - W, i], and no sinks.
 #ifndef KAKEYA_CACHE_WINDOW_H_
 #define KAKEYA_CACHE_WINDOW_H_
 
@@ -23,6 +25,7 @@ struct KvPolicy {
     kFull,      // every position stays
     kWindow,    // sinks and window stay; what lies between is evicted
     kRestored,  // as kWindow, and each query attends to evicted chunks that a Restorer reconstructs
+    kSliding,   // by position: the last `window` ones, the query's own among them; sink is 0
   };
   Kind kind = Kind::kFull;
   int64_t sink = 4;
@@ -34,7 +37,7 @@ struct KvPolicy {
   bool operator==(const KvPolicy&) const = default;
 };
 
-// "full", "window", "restored".
+// "full", "window", "restored", "sliding".
 inline const char* NameOf(KvPolicy::Kind kind) {
   switch (kind) {
     case KvPolicy::Kind::kFull:
@@ -43,6 +46,8 @@ inline const char* NameOf(KvPolicy::Kind kind) {
       return "window";
     case KvPolicy::Kind::kRestored:
       return "restored";
+    case KvPolicy::Kind::kSliding:
+      return "sliding";
   }
   return "?";
 }
@@ -50,11 +55,19 @@ inline const char* NameOf(KvPolicy::Kind kind) {
 // Chunk that holds a position.
 constexpr int64_t ChunkOf(int64_t position) { return position / kChunk; }
 
-// First position of the exact window of a query; a multiple of kChunk, never falling as the
-// position grows.
+// First position of the exact window of a query, never falling as the position grows; a multiple of
+// kChunk but for kSliding.
 constexpr int64_t WindowBegin(const KvPolicy& policy, int64_t position) {
   if (!policy.bounded()) return 0;
-  return ChunkOf(std::max<int64_t>(0, position - policy.window + 1)) * kChunk;
+  const int64_t oldest = std::max<int64_t>(0, position - policy.window + 1);
+  return policy.kind == KvPolicy::Kind::kSliding ? oldest : ChunkOf(oldest) * kChunk;
+}
+
+// What the query at a position sees of the exact keys and values.
+constexpr RowView ViewOf(const KvPolicy& policy, int64_t position) {
+  return {.sink = policy.bounded() ? policy.sink : 0,
+          .begin = WindowBegin(policy, position),
+          .end = position + 1};
 }
 
 // Chunks that must be resident at once so that a block of up to kStaging positions finds the window

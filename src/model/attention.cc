@@ -46,10 +46,10 @@ void ProjectQkv(const OpContext& context, const LayerConfig& layer, const QkvWei
 
 // Attention of one piece over what the cache holds.
 void AttendExact(const OpContext& context, const LayerConfig& shape, int layer, int64_t position,
-                 int rows, const float* q, KvCache* cache, float* out) {
+                 int rows, const float* q, std::span<float> scratch, KvCache* cache, float* out) {
   const KvPolicy& policy = cache->layer(layer).policy;
-  std::array<int64_t, kStaging> window_begin;
-  for (int i = 0; i < rows; ++i) window_begin[i] = WindowBegin(policy, position + i);
+  std::array<RowView, kStaging> views;
+  for (int i = 0; i < rows; ++i) views[i] = ViewOf(policy, position + i);
   Attention(context, {.q = q,
                       .out = out,
                       .rows = rows,
@@ -59,9 +59,8 @@ void AttendExact(const OpContext& context, const LayerConfig& shape, int layer, 
                       .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
                       .kv_type = cache->type(),
                       .pages = cache->View(layer, position, rows),
-                      .first_position = position,
-                      .sink = policy.sink,
-                      .window_begin = {window_begin.data(), static_cast<size_t>(rows)}});
+                      .views = {views.data(), static_cast<size_t>(rows)},
+                      .scratch = scratch});
 }
 
 // The rows of one sequence within a pass.
@@ -105,7 +104,10 @@ class Attender {
                                         projections_.k + row * kv_dim,
                                         projections_.v + row * kv_dim));
     if (cache->layer(layer_).policy.kind != KvPolicy::Kind::kRestored) {
-      AttendExact(context, shape_, layer_, position, piece, q, cache, out);
+      // Those that run beside others share no scratch; without threads nothing is split anyway.
+      const std::span<float> scratch =
+          context.pool != nullptr ? workspace_.scratch() : std::span<float>();
+      AttendExact(context, shape_, layer_, position, piece, q, scratch, cache, out);
       return OkStatus();
     }
     const int64_t state = shape_.num_heads * AttentionStateFloats(shape_.head_dim);

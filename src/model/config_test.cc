@@ -239,8 +239,9 @@ TEST(ModelConfigTest, HeadsMustDivide) {
             "hidden_size 64 is not a multiple of num_attention_heads 3, and head_dim is missing");
   EXPECT_PRED2(testing::Contains, ErrorOf(With(Qwen3(), "head_dim", "20")),
                "head_dim 20 is not supported");
-  EXPECT_PRED2(testing::Contains, ErrorOf(With(Qwen3(), "head_dim", "264")),
-               "head_dim 264 is not supported");
+  EXPECT_PRED2(testing::Contains, ErrorOf(With(Qwen3(), "head_dim", "520")),
+               "head_dim 520 is not supported");
+  EXPECT_EQ(ParseModelConfig(With(Qwen3(), "head_dim", "512"))->head_dim, 512);
 }
 
 TEST(ModelConfigTest, SpecialTokensMustBeInTheVocabulary) {

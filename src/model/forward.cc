@@ -44,7 +44,11 @@ Result<Model> Model::Load(const std::string& path, MemoryBudget* budget, ThreadP
 std::vector<KvLayer> KvLayersOf(const ModelConfig& config, const KvPolicy& policy) {
   std::vector<KvLayer> out;
   for (const LayerConfig& layer : config.layers) {
-    out.push_back({.kv_heads = layer.num_kv_heads, .head_dim = layer.head_dim, .policy = policy});
+    const KvPolicy own =
+        layer.sliding_window == 0
+            ? policy
+            : KvPolicy{.kind = KvPolicy::Kind::kSliding, .sink = 0, .window = layer.sliding_window};
+    out.push_back({.kv_heads = layer.num_kv_heads, .head_dim = layer.head_dim, .policy = own});
   }
   return out;
 }
@@ -59,7 +63,10 @@ Result<Workspace> Workspace::Create(const ModelConfig& config, int64_t rows, int
   int64_t qkv = 0;
   int64_t inner = 0;
   int64_t state = 0;
+  int64_t partials = 0;
   for (const LayerConfig& layer : config.layers) {
+    partials = std::max(
+        partials, AttentionScratchFloats(layer.num_heads, layer.num_kv_heads, layer.head_dim));
     qkv = std::max<int64_t>(qkv, layer.qkv_size());
     inner = std::max<int64_t>(inner, layer.intermediate_size);
     state = std::max(state, layer.num_heads * AttentionStateFloats(layer.head_dim));
@@ -81,6 +88,7 @@ Result<Workspace> Workspace::Create(const ModelConfig& config, int64_t rows, int
   for (const auto& [buffer, elements] : scratch) {
     KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kScratch, rows, elements, buffer));
   }
+  KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kScratch, 1, partials, &w.attention_scratch));
   KAKEYA_RETURN_IF_ERROR(allocate(MemoryTag::kKv, rows, int64_t{2} * config.max_kv_size(), &w.kv));
   for (size_t rope = 0; rope < config.ropes.size(); ++rope) {
     const int half = RotaryHeadDim(config, static_cast<int>(rope)) / 2;

@@ -55,6 +55,10 @@ struct Workspace {
   static Result<Workspace> Create(const ModelConfig& config, int64_t rows, int64_t logit_rows,
                                   bool restored, MemoryBudget* budget);
 
+  std::span<float> scratch() const {
+    return {attention_scratch.as<float>(), attention_scratch.size() / sizeof(float)};
+  }
+
   int64_t rows = 0;
   int64_t logit_rows = 0;
   bool restored = false;
@@ -69,8 +73,9 @@ struct Workspace {
   Buffer up;                // (rows, intermediate_size)
   std::vector<Buffer> cos;  // per rope: (rows, head_dim / 2)
   std::vector<Buffer> sin;
-  Buffer drawn;   // (logit_rows, hidden_size): the rows that logits are wanted of
-  Buffer logits;  // (logit_rows, vocab_size)
+  Buffer attention_scratch;  // (AttentionScratchFloats)
+  Buffer drawn;              // (logit_rows, hidden_size): the rows that logits are wanted of
+  Buffer logits;             // (logit_rows, vocab_size)
   // Restored only:
   Buffer plain_q;          // (rows, heads, head_dim): before the rotation
   Buffer far_q;            // (kStaging, heads, head_dim): as far chunks see it

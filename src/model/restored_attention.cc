@@ -162,7 +162,7 @@ class Rounds {
     if (planned.restored && *page.failed) {
       if (visit.first_position >= args_.policy.sink) return;
       visit.data = Exact(ChunkOf(visit.first_position), head);
-      visit.sink_only = true;
+      visit.part = VisitPart::kSinks;
     }
     out->push_back(visit);
   }
@@ -256,6 +256,8 @@ Status AttendRestored(const OpContext& context, const LayerConfig& config, int l
       Choose(context, layer, plan, queries.plain, config.num_kv_heads, restoration));
   Rounds rounds(context, layer, config.head_dim, plan, chosen, cache->type(), restoration);
   if (rounds.AnyFar()) RotateFar(context, config, rows, queries, *restoration);
+  std::array<RowView, kStaging> views;
+  for (int row = 0; row < rows; ++row) views[row] = ViewOf(plan.policy, first_position + row);
   const VisitArgs args{.q = queries.rotated,
                        .q_far = queries.far,
                        .rows = rows,
@@ -264,8 +266,7 @@ Status AttendRestored(const OpContext& context, const LayerConfig& config, int l
                        .head_dim = config.head_dim,
                        .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
                        .kv_type = cache->type(),
-                       .first_position = first_position,
-                       .sink = cache->layer(layer).policy.sink};
+                       .views = {views.data(), static_cast<size_t>(rows)}};
   BeginVisits(args, queries.state);
   std::vector<std::vector<PageVisit>> visits(chosen.size());
   while (true) {

@@ -21,26 +21,27 @@ void AddChosen(const PlanArgs& args, const ChunkVisit& chosen, std::vector<Plann
       plan);
 }
 
-// The rows that have the page in their window see all of it up to themselves; of the others, those
-// that don't see it restored see the sinks in it.
+// The rows whose window reaches into the page see their part of it; of the others, those that don't
+// see it restored see the sinks in it.
 void AddExact(const PlanArgs& args, const KvPage& page, int kv_head, uint64_t restored,
               std::vector<PlannedVisit>* plan) {
   uint64_t window = 0;
   uint64_t others = 0;
   for (int row = 0; row < args.rows; ++row) {
-    const bool in_window =
-        WindowBegin(args.policy, args.first_position + row) <= page.first_position;
+    const RowView view = ViewOf(args.policy, args.first_position + row);
+    const bool in_window = view.begin < page.first_position + kChunk;
     (in_window ? window : others) |= Bit(row);
   }
   PageVisit visit{.first_position = page.first_position,
                   .data = HeadData(page, kv_head, args.head_bytes)};
   if (window != 0) {
     visit.rows = window;
+    visit.part = VisitPart::kWindow;
     plan->push_back({visit, /*restored=*/false});
   }
   if (page.first_position < args.policy.sink) {
     visit.rows = others & ~restored;
-    visit.sink_only = true;
+    visit.part = VisitPart::kSinks;
     Add(args, {visit, /*restored=*/false}, plan);
   }
 }

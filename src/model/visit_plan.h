@@ -30,7 +30,7 @@ struct PlanArgs {
 };
 
 // The visits of one KV head by ascending chunk, given what its rows have chosen. Row r sees:
-//   * its window, [WindowBegin, its own position];
+//   * its window, [begin, end) of ViewOf;
 //   * the chunks it chose, whole;
 //   * the sinks, as a part of one of these or on their own.
 std::vector<PlannedVisit> PlanVisits(const PlanArgs& args, int kv_head,

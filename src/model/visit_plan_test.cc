@@ -49,7 +49,8 @@ TEST_P(VisitPlanTest, EveryRowSeesItsSinksWindowAndChoiceOnceAndNothingElse) {
     for (int64_t c = layout.policy.sink / kChunk; c <= ChunkOf(last); ++c) {
       ChunkVisit visit{.chunk = c};
       for (int r = 0; r < layout.rows; ++r) {
-        const bool evicted = c * kChunk < WindowBegin(layout.policy, layout.first_position + r);
+        const bool evicted = layout.policy.kind == KvPolicy::Kind::kRestored &&
+                             c * kChunk < WindowBegin(layout.policy, layout.first_position + r);
         if (!evicted || random() % 3 != 0) continue;
         visit.rows |= uint64_t{1} << r;
         of_row[r].insert(c);
@@ -66,8 +67,6 @@ TEST_P(VisitPlanTest, EveryRowSeesItsSinksWindowAndChoiceOnceAndNothingElse) {
     ASSERT_TRUE(std::is_sorted(plan.begin(), plan.end(), [](const auto& a, const auto& b) {
       return a.visit.first_position < b.visit.first_position;
     }));
-    const VisitArgs visit_args{
-        .rows = layout.rows, .first_position = layout.first_position, .sink = layout.policy.sink};
     for (int r = 0; r < layout.rows; ++r) {
       const int64_t query = layout.first_position + r;
       std::vector<Seen> seen(query + 1, Seen::kNot);
@@ -75,9 +74,10 @@ TEST_P(VisitPlanTest, EveryRowSeesItsSinksWindowAndChoiceOnceAndNothingElse) {
         if ((planned.visit.rows >> r & 1) == 0) continue;
         const int64_t first = planned.visit.first_position;
         const bool far = (ChunkOf(query) - ChunkOf(first)) * kChunk > layout.max_distance;
-        const bool in_window = first >= WindowBegin(layout.policy, query);
+        const bool in_window = first + kChunk > WindowBegin(layout.policy, query);
         ASSERT_EQ(planned.visit.far, far && !in_window);
-        for (int slot = 0; slot < VisibleSlots(visit_args, r, planned.visit); ++slot) {
+        const SlotRange slots = VisibleSlots(ViewOf(layout.policy, query), planned.visit);
+        for (int slot = slots.first; slot < slots.end; ++slot) {
           ASSERT_EQ(seen[first + slot], Seen::kNot) << "position seen twice";
           seen[first + slot] = planned.restored ? Seen::kRestored : Seen::kExact;
         }
@@ -94,6 +94,10 @@ constexpr KvPolicy Restored(int64_t sink, int64_t window) {
   return {.kind = KvPolicy::Kind::kRestored, .sink = sink, .window = window};
 }
 
+constexpr KvPolicy Sliding(int64_t window) {
+  return {.kind = KvPolicy::Kind::kSliding, .sink = 0, .window = window};
+}
+
 INSTANTIATE_TEST_SUITE_P(Layouts, VisitPlanTest,
                          testing::Values(Layout{Restored(4, 64), 0, 64, INT64_MAX},
                                          Layout{Restored(4, 64), 100, 64, INT64_MAX},
@@ -101,7 +105,9 @@ INSTANTIATE_TEST_SUITE_P(Layouts, VisitPlanTest,
                                          Layout{Restored(0, 64), 700, 1, 256},
                                          Layout{Restored(4, 64), 1000, 64, 512},
                                          Layout{Restored(70, 130), 640, 33, 192},
-                                         Layout{Restored(64, 64), 500, 20, 128}));
+                                         Layout{Restored(64, 64), 500, 20, 128},
+                                         Layout{Sliding(100), 690, 64, INT64_MAX},
+                                         Layout{Sliding(1), 63, 5, INT64_MAX}));
 
 }  // namespace
 }  // namespace kakeya

@@ -123,8 +123,9 @@ void Encoder::Mix(const OpContext& context, const ProposerLayer& layer, void* pr
   float* const normed = slot->normed.as<float>();
   float* const attended = slot->turned.as<float>();
   const std::array<KvPage, 2> pages = {KvPage{0, predecessor}, KvPage{kChunk, slot->own.data()}};
-  // Seen from behind both chunks, causal attention sees all of them.
-  static constexpr std::array<int64_t, kChunk> kSeesAll{};
+  // Every row sees both chunks, what follows it included.
+  std::array<RowView, kChunk> views;
+  views.fill({.begin = predecessor == nullptr ? kChunk : 0, .end = 2 * kChunk});
   Attention(context, {.q = slot->q.as<float>(),
                       .out = attended,
                       .rows = kChunk,
@@ -134,9 +135,7 @@ void Encoder::Mix(const OpContext& context, const ProposerLayer& layer, void* pr
                       .scale = 1.0f / std::sqrt(static_cast<float>(p.head_dim)),
                       .kv_type = KvType::kF32,
                       .pages = std::span(pages).subspan(predecessor == nullptr ? 1 : 0),
-                      .first_position = 2 * kChunk,
-                      .sink = 0,
-                      .window_begin = kSeesAll});
+                      .views = views});
   MatMul(context, attended, kChunk, layer.o, normed);
   AddInPlace(context, hidden, normed, elements);
 

@@ -76,7 +76,7 @@ TEST(RestorerConfigTest, EveryFaultIsNamed) {
       {R"("hidden": 256)", R"("hidden": -1)", "proposer: key 'hidden' is -1"},
       {R"("hidden": 256)", R"("hidden": 1e3)", "proposer: key 'hidden' must be an integer"},
       {R"("heads": 4, "head_dim": 64)", R"("heads": 4, "head_dim": 60)", "key 'head_dim' is 60"},
-      {R"("heads": 4, "head_dim": 64)", R"("heads": 4, "head_dim": 264)", "key 'head_dim' is 264"},
+      {R"("heads": 4, "head_dim": 64)", R"("heads": 4, "head_dim": 520)", "key 'head_dim' is 520"},
       {R"("ffn": 384)", R"("ffn": 99999999999)", "proposer: key 'ffn' is 99999999999"},
       {R"("rope_theta": 10000.0)", R"("rope_theta": 0)", "proposer: key 'rope_theta'"},
       {R"("rms_norm_eps": 1e-6)", R"("rms_norm_eps": 0)", "proposer: key 'rms_norm_eps'"},

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "backend/ops.h"
+#include "backend/kv_page.h"
 #include "format/json.h"
 #include "model/config.h"
 

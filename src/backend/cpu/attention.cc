@@ -3,8 +3,8 @@
 // is a tile, and merges its groups as it goes. Both merge in the order of ops.h, so they agree to
 // the last bit.
 #include <algorithm>
+#include <array>
 #include <cassert>
-#include <vector>
 
 #include "backend/cpu/attention_tile.h"
 #include "backend/cpu/cpu.h"
@@ -35,18 +35,20 @@ void AttendChunk(const AttentionArgs& args, const AttentionTile& tile, int64_t f
   const int size = PartialSize(args.head_dim);
   ChunkQueries queries;
   float* target[kTileQueries];
-  alignas(64) float chunk[kTileQueries][kMaxPartial];
-  for (int i = 0; i < tile.rows * group; ++i) {
-    const int row = tile.row + i / group;
-    const int slots = VisibleSlots(args, row, first_position);
-    if (slots == 0) continue;
-    const int head = tile.kv_head * group + i % group;
-    const int at = queries.count++;
-    queries.slots[at] = slots;
-    queries.q[at] = args.q + (int64_t{row} * args.heads + head) * args.head_dim;
-    // The first chunk of a group needs no merging: it is the group so far.
-    target[at] = partials + int64_t{i} * size;
-    queries.partial[at] = target[at][kPartialEmpty] != 0 ? target[at] : chunk[at];
+  alignas(64) float chunk[kTileQueries * kMaxPartial];
+  for (int row = 0; row < tile.rows; ++row) {
+    const SlotRange slots = VisibleSlots(args.views[tile.row + row], first_position);
+    if (slots.empty()) continue;
+    const int64_t first_head = int64_t{tile.row + row} * args.heads + tile.kv_head * group;
+    for (int i = 0; i < group; ++i) {
+      const int at = queries.count++;
+      queries.slots[at] = slots;
+      queries.q[at] = args.q + (first_head + i) * args.head_dim;
+      // The first chunk of a group needs no merging: it is the group so far.
+      target[at] = partials + int64_t{row * group + i} * size;
+      queries.partial[at] =
+          target[at][kPartialEmpty] != 0 ? target[at] : chunk + int64_t{at} * size;
+    }
   }
   AttendGathered(kv, args.head_dim, args.scale, target, &queries);
 }
@@ -88,33 +90,39 @@ HWY_EXPORT(AttendGroup);
 HWY_EXPORT(Finish);
 
 // Groups whose partials wait in scratch at the same time.
-constexpr size_t kWaveGroups = 16;
+constexpr int kWaveGroups = 16;
 // With at least this many tiles there is work for all threads without splitting the pages.
 constexpr int64_t kEnoughTiles = 16;
 
-// The cut of one call. Group g consists of the pages [group_begin[g], group_begin[g + 1]).
+// The cut of one call into tiles of rows and heads.
 struct Plan {
   int rows_per_tile;
   int64_t tiles_per_head;
   int64_t tiles;
-  std::vector<size_t> group_begin;
-
-  size_t groups() const { return group_begin.size() - 1; }
+  int64_t tile_floats;  // of the partials of a tile's queries
 };
 
-void MakePlan(const AttentionArgs& args, Plan* plan) {
-  const int group = args.heads / args.kv_heads;
-  plan->rows_per_tile = std::max(1, kTileQueries / group);
-  plan->tiles_per_head = (args.rows + plan->rows_per_tile - 1) / plan->rows_per_tile;
-  plan->tiles = plan->tiles_per_head * args.kv_heads;
-  plan->group_begin.clear();
-  for (size_t i = 0; i < args.pages.size(); ++i) {
-    if (i == 0 ||
-        GroupOf(args.pages[i].first_position) != GroupOf(args.pages[i - 1].first_position)) {
-      plan->group_begin.push_back(i);
-    }
-  }
-  plan->group_begin.push_back(args.pages.size());
+Plan MakePlan(int heads, int kv_heads, int head_dim, int64_t rows) {
+  const int group = heads / kv_heads;
+  Plan plan;
+  plan.rows_per_tile = std::max(1, kTileQueries / group);
+  plan.tiles_per_head = (rows + plan.rows_per_tile - 1) / plan.rows_per_tile;
+  plan.tiles = plan.tiles_per_head * kv_heads;
+  plan.tile_floats = std::min<int64_t>(rows, plan.rows_per_tile) * group * PartialSize(head_dim);
+  return plan;
+}
+
+// Where the group of the page at `begin` ends.
+size_t GroupEnd(std::span<const KvPage> pages, size_t begin) {
+  const int64_t group = GroupOf(pages[begin].first_position);
+  size_t end = begin + 1;
+  while (end < pages.size() && GroupOf(pages[end].first_position) == group) ++end;
+  return end;
+}
+
+// Totals and the partials of a wave, for each tile.
+int64_t SplitFloats(const Plan& plan) {
+  return int64_t{1 + kWaveGroups} * plan.tiles * plan.tile_floats;
 }
 
 AttentionTile TileAt(const AttentionArgs& args, const Plan& plan, int64_t index) {
@@ -136,21 +144,20 @@ void WriteQuery(const AttentionArgs& args, const AttentionTile& tile, int i, con
 bool SeesAny(const AttentionArgs& args, const AttentionTile& tile, size_t begin, size_t end) {
   for (size_t i = begin; i < end; ++i) {
     for (int row = tile.row; row < tile.row + tile.rows; ++row) {
-      if (VisibleSlots(args, row, args.pages[i].first_position) > 0) return true;
+      if (!VisibleSlots(args.views[row], args.pages[i].first_position).empty()) return true;
     }
   }
   return false;
 }
 
-void AttendWholeTile(const AttentionArgs& args, const Plan& plan, const AttentionTile& tile) {
+void AttendWholeTile(const AttentionArgs& args, const AttentionTile& tile) {
   const int queries = tile.rows * (args.heads / args.kv_heads);
   const int size = PartialSize(args.head_dim);
   alignas(64) float total[kTileQueries * kMaxPartial];
   alignas(64) float group[kTileQueries * kMaxPartial];
   for (int i = 0; i < queries; ++i) total[int64_t{i} * size + kPartialEmpty] = 1;
-  for (size_t g = 0; g < plan.groups(); ++g) {
-    const size_t begin = plan.group_begin[g];
-    const size_t end = plan.group_begin[g + 1];
+  for (size_t begin = 0, end = 0; begin < args.pages.size(); begin = end) {
+    end = GroupEnd(args.pages, begin);
     if (!SeesAny(args, tile, begin, end)) continue;
     HWY_DYNAMIC_DISPATCH(AttendGroup)(args, tile, begin, end, args.pages.size(), group);
     for (int i = 0; i < queries; ++i) {
@@ -170,63 +177,86 @@ int64_t GroupsPerTask(const ThreadPool* pool, int64_t tiles, int64_t groups) {
   return std::clamp<int64_t>(tiles * groups / (threads * kTasksPerThread), 1, kMost);
 }
 
+// The groups that wait in scratch together: group g has the pages [cuts[g], cuts[g + 1]).
+struct Wave {
+  int64_t groups = 0;
+  std::array<size_t, kWaveGroups + 1> cuts;
+};
+
+Wave WaveAt(std::span<const KvPage> pages, size_t begin) {
+  Wave wave;
+  wave.cuts[0] = begin;
+  while (wave.groups < kWaveGroups && wave.cuts[wave.groups] < pages.size()) {
+    const size_t end = GroupEnd(pages, wave.cuts[wave.groups]);
+    wave.cuts[++wave.groups] = end;
+  }
+  return wave;
+}
+
+// partials (groups, tiles, tile_floats) = attention over each group of the wave.
+void AttendWave(ThreadPool* pool, const AttentionArgs& args, const Plan& plan, const Wave& wave,
+                float* partials) {
+  const int64_t span = GroupsPerTask(pool, plan.tiles, wave.groups);
+  const int64_t spans = (wave.groups + span - 1) / span;
+  ParallelFor(pool, plan.tiles * spans, [&](int64_t task) {
+    const int64_t t = task / spans;
+    const AttentionTile tile = TileAt(args, plan, t);
+    const int64_t begin = task % spans * span;
+    const int64_t end = std::min(begin + span, wave.groups);
+    for (int64_t g = begin; g < end; ++g) {
+      HWY_DYNAMIC_DISPATCH(AttendGroup)
+      (args, tile, wave.cuts[g], wave.cuts[g + 1], wave.cuts[end],
+       partials + (g * plan.tiles + t) * plan.tile_floats);
+    }
+  });
+}
+
 // Long contexts, few queries: groups in parallel, kWaveGroups at a time so that scratch stays
 // small.
 void AttendSplit(ThreadPool* pool, const AttentionArgs& args, const Plan& plan) {
   const int size = PartialSize(args.head_dim);
-  const int64_t tile_floats = int64_t{kTileQueries} * size;
-  thread_local std::vector<float> scratch;  // (1 + wave, tiles, kTileQueries, size)
-  const size_t wave = std::min(kWaveGroups, plan.groups());
-  scratch.resize((1 + wave) * static_cast<size_t>(plan.tiles * tile_floats));
-  float* const totals = scratch.data();
-  float* const partials = totals + plan.tiles * tile_floats;
   const int group = args.heads / args.kv_heads;
-  for (size_t first = 0; first < plan.groups(); first += wave) {
-    const auto count = static_cast<int64_t>(std::min(wave, plan.groups() - first));
-    const int64_t span = GroupsPerTask(pool, plan.tiles, count);
-    const int64_t spans = (count + span - 1) / span;
-    ParallelFor(pool, plan.tiles * spans, [&](int64_t task) {
-      const int64_t t = task / spans;
-      const AttentionTile tile = TileAt(args, plan, t);
-      const int64_t begin = task % spans * span;
-      const int64_t end = std::min(begin + span, count);
-      const size_t* const groups = plan.group_begin.data() + first;
-      for (int64_t g = begin; g < end; ++g) {
-        HWY_DYNAMIC_DISPATCH(AttendGroup)
-        (args, tile, groups[g], groups[g + 1], groups[end],
-         partials + (g * plan.tiles + t) * tile_floats);
-      }
-    });
+  float* const totals = args.scratch.data();
+  float* const partials = totals + plan.tiles * plan.tile_floats;
+  for (size_t first = 0; first < args.pages.size();) {
+    const Wave wave = WaveAt(args.pages, first);
+    const size_t end = wave.cuts[wave.groups];
+    AttendWave(pool, args, plan, wave, partials);
     ParallelFor(pool, plan.tiles, [&](int64_t t) {
       const AttentionTile tile = TileAt(args, plan, t);
       for (int i = 0; i < tile.rows * group; ++i) {
-        const int64_t at = t * tile_floats + int64_t{i} * size;
+        const int64_t at = t * plan.tile_floats + int64_t{i} * size;
         if (first == 0) totals[at + kPartialEmpty] = 1;
-        for (int64_t g = 0; g < count; ++g) {
+        for (int64_t g = 0; g < wave.groups; ++g) {
           HWY_DYNAMIC_DISPATCH(MergeInto)
-          (partials + g * plan.tiles * tile_floats + at, args.head_dim, totals + at);
+          (partials + g * plan.tiles * plan.tile_floats + at, args.head_dim, totals + at);
         }
-        if (first + static_cast<size_t>(count) == plan.groups()) {
-          WriteQuery(args, tile, i, totals + at);
-        }
+        if (end == args.pages.size()) WriteQuery(args, tile, i, totals + at);
       }
     });
+    first = end;
   }
 }
 
 }  // namespace
 
+int64_t AttentionScratchFloats(int heads, int kv_heads, int head_dim) {
+  // The most rows that are split.
+  const int64_t tiles_per_head = (kEnoughTiles - 1) / kv_heads;
+  const int64_t rows = tiles_per_head * std::max(1, kTileQueries / (heads / kv_heads));
+  return rows == 0 ? 0 : SplitFloats(MakePlan(heads, kv_heads, head_dim, rows));
+}
+
 void Attention(ThreadPool* pool, const AttentionArgs& args) {
   assert(args.head_dim % 8 == 0 && args.head_dim <= kMaxHeadDim);
   assert(args.heads % args.kv_heads == 0 && args.heads / args.kv_heads <= kTileQueries);
-  thread_local Plan plan;  // keeps its vector between calls
-  MakePlan(args, &plan);
-  const Plan& cut = plan;
-  if (cut.tiles >= kEnoughTiles || cut.groups() == 1) {
-    ParallelFor(pool, cut.tiles,
-                [&](int64_t t) { AttendWholeTile(args, cut, TileAt(args, cut, t)); });
+  const Plan plan = MakePlan(args.heads, args.kv_heads, args.head_dim, args.rows);
+  const bool one_group = args.pages.empty() || GroupEnd(args.pages, 0) == args.pages.size();
+  if (plan.tiles >= kEnoughTiles || one_group ||
+      static_cast<int64_t>(args.scratch.size()) < SplitFloats(plan)) {
+    ParallelFor(pool, plan.tiles, [&](int64_t t) { AttendWholeTile(args, TileAt(args, plan, t)); });
   } else {
-    AttendSplit(pool, args, cut);
+    AttendSplit(pool, args, plan);
   }
 }
 

@@ -33,9 +33,9 @@ constexpr int PassBlocks(int queries) {
 // The queries of a tile that see something of the current chunk.
 struct ChunkQueries {
   int count = 0;
-  int slots[kTileQueries];       // visible slots, at least 1
-  const float* q[kTileQueries];  // (head_dim)
-  float* partial[kTileQueries];  // of this chunk: PartialSize(head_dim)
+  SlotRange slots[kTileQueries];  // visible ones, not empty
+  const float* q[kTileQueries];   // (head_dim)
+  float* partial[kTileQueries];   // of this chunk: PartialSize(head_dim)
   alignas(64) float weights[kTileQueries][kChunk];
 };
 
@@ -78,11 +78,13 @@ HWY_INLINE void ScoreBlocks(const Head& head, int head_dim, int first, int slot,
   }
 }
 
+// Whole steps of blocks that hold `slots`.
 template <int kQueries, typename Head>
-HWY_INLINE void Scores(const Head& head, int head_dim, int first, int max_slots,
+HWY_INLINE void Scores(const Head& head, int head_dim, int first, SlotRange slots,
                        ChunkQueries* tile) {
   constexpr int kBlocks = std::min(PassBlocks(kQueries), kChunk / kBlock);
-  for (int slot = 0; slot < max_slots; slot += kBlocks * kBlock) {
+  constexpr int kStep = kBlocks * kBlock;
+  for (int slot = slots.first / kStep * kStep; slot < slots.end; slot += kStep) {
     ScoreBlocks<kQueries, kBlocks>(head, head_dim, first, slot, tile);
   }
 }
@@ -91,14 +93,19 @@ HWY_INLINE void Scores(const Head& head, int head_dim, int first, int max_slots,
 HWY_INLINE void Softmax(float scale, int query, ChunkQueries* tile) {
   float* const weights = tile->weights[query];
   const F f;
-  const int slots = tile->slots[query];
-  const Vec end = hn::Set(f, static_cast<float>(slots));
+  const SlotRange slots = tile->slots[query];
+  const Vec first = hn::Set(f, static_cast<float>(slots.first));
+  const Vec end = hn::Set(f, static_cast<float>(slots.end));
   const Vec hidden = hn::Neg(hn::Inf(f));
   const Vec scales = hn::Set(f, scale);
-  const auto visible = [&](int slot)
-                           HWY_ATTR { return hn::Lt(hn::Iota(f, static_cast<float>(slot)), end); };
+  const auto visible = [&](int slot) HWY_ATTR {
+    const Vec slot_of = hn::Iota(f, static_cast<float>(slot));
+    return hn::And(hn::Ge(slot_of, first), hn::Lt(slot_of, end));
+  };
+  // A weight's lane is its slot's: blocks begin where they do for a row that sees all slots.
+  const int begin = slots.first / kBlock * kBlock;
   Vec top = hidden;
-  for (int slot = 0; slot < slots; slot += kVecLanes) {
+  for (int slot = begin; slot < slots.end; slot += kVecLanes) {
     const Vec score = hn::Mul(LoadVec(weights + slot), scales);
     const Vec seen = hn::IfThenElse(visible(slot), score, hidden);
     hn::StoreU(seen, f, weights + slot);
@@ -106,7 +113,7 @@ HWY_INLINE void Softmax(float scale, int query, ChunkQueries* tile) {
   }
   const Vec max = hn::MaxOfLanes(f, top);
   Block sums = ZeroBlock();
-  for (int slot = 0; slot < slots; slot += kBlock) {
+  for (int slot = begin; slot < slots.end; slot += kBlock) {
     KAKEYA_UNROLL
     for (int i = 0; i < kVecs; ++i) {
       const int at = slot + i * kVecLanes;
@@ -173,25 +180,39 @@ HWY_INLINE void Values(const Head& head, int head_dim, int first, int begin, int
   }
 }
 
+// Values of one query of a pass. One function for all passes: it is called where rows begin or end.
+template <typename Head>
+HWY_NOINLINE void ValuesAlone(const Head& head, int head_dim, int query, int begin, int end,
+                              ChunkQueries* tile) {
+  Values<1>(head, head_dim, query, begin, end, tile);
+}
+
 // Scores, weights and values of kQueries queries from `first` on.
 template <int kQueries, typename Head>
 HWY_NOINLINE void Pass(const Head& head, int head_dim, float scale, int first, ChunkQueries* tile) {
-  int least = kChunk;
-  int most = 0;
-  for (int i = first; i < first + kQueries; ++i) {
-    least = std::min(least, tile->slots[i]);
-    most = std::max(most, tile->slots[i]);
+  SlotRange all = tile->slots[first];
+  SlotRange shared = tile->slots[first];
+  for (int i = first + 1; i < first + kQueries; ++i) {
+    const SlotRange slots = tile->slots[i];
+    all = {std::min(all.first, slots.first), std::max(all.end, slots.end)};
+    shared = {std::max(shared.first, slots.first), std::min(shared.end, slots.end)};
   }
-  Scores<kQueries>(head, head_dim, first, most, tile);
+  Scores<kQueries>(head, head_dim, first, all, tile);
   for (int i = first; i < first + kQueries; ++i) {
     Softmax(scale, i, tile);
     float* const sums = tile->partial[i] + kPartialValues;
     for (int d = 0; d < head_dim; d += kBlock) StoreBlock(ZeroBlock(), sums + d);
   }
-  Values<kQueries>(head, head_dim, first, 0, least, tile);
-  if (least == most) return;
-  for (int i = first; i < first + kQueries; ++i) {
-    Values<1>(head, head_dim, i, least, tile->slots[i], tile);
+  // What all see is read once for all; what lies before and behind it, for each alone. Without a
+  // slot in common, each reads its own.
+  if (shared.empty()) shared = {all.end, all.end};
+  for (int i = first; i < first + kQueries && all.first < shared.first; ++i) {
+    const SlotRange slots = tile->slots[i];
+    ValuesAlone(head, head_dim, i, slots.first, std::min(shared.first, slots.end), tile);
+  }
+  Values<kQueries>(head, head_dim, first, shared.first, shared.end, tile);
+  for (int i = first; i < first + kQueries && shared.end < all.end; ++i) {
+    ValuesAlone(head, head_dim, i, shared.end, tile->slots[i].end, tile);
   }
 }
 

@@ -21,6 +21,7 @@ void SwiGlu(ThreadPool* pool, const float* gate, const float* up, int64_t n, flo
 void AddInPlace(ThreadPool* pool, float* x, const float* y, int64_t n);
 void StoreKv(ThreadPool* pool, const float* k, const float* v, int rows, int kv_heads, int head_dim,
              KvType kv_type, void* page, int first_slot);
+int64_t AttentionScratchFloats(int heads, int kv_heads, int head_dim);
 void Attention(ThreadPool* pool, const AttentionArgs& args);
 void AttendVisits(ThreadPool* pool, const VisitArgs& args,
                   std::span<const std::vector<PageVisit>> visits, float* state);

@@ -41,18 +41,19 @@ void AttendVisit(const VisitArgs& args, const AttentionTile& tile, const PageVis
   const float* const q = visit.far ? args.q_far : args.q;
   ChunkQueries queries;
   float* target[kTileQueries];
-  alignas(64) float chunk[kTileQueries][kMaxPartial];
+  alignas(64) float chunk[kTileQueries * kMaxPartial];
+  const int64_t partial = PartialSize(args.head_dim);
   for (int row = tile.row; row < tile.row + tile.rows; ++row) {
     if ((visit.rows >> row & 1) == 0) continue;
-    const int slots = VisibleSlots(args, row, visit);
-    if (slots == 0) continue;
+    const SlotRange slots = VisibleSlots(args.views[row], visit);
+    if (slots.empty()) continue;
     for (int i = 0; i < group; ++i) {
       const int64_t query = int64_t{row} * args.heads + tile.kv_head * group + i;
       const int at = queries.count++;
       queries.slots[at] = slots;
       queries.q[at] = q + query * args.head_dim;
       target[at] = OpenGroup(chunk_group, args.head_dim, state + query * size);
-      queries.partial[at] = target[at][kPartialEmpty] != 0 ? target[at] : chunk[at];
+      queries.partial[at] = target[at][kPartialEmpty] != 0 ? target[at] : chunk + at * partial;
     }
   }
   AttendGathered(head, args.head_dim, args.scale, target, &queries);

@@ -37,26 +37,26 @@ void Merge(const Partial& next, int head_dim, Partial* total) {
   }
 }
 
-// The first `slots` keys of one KV head of a chunk. Args: AttentionArgs or VisitArgs.
+// The keys in `slots` of one KV head of a chunk. Args: AttentionArgs or VisitArgs.
 template <typename Args>
-Partial AttendChunk(const Args& args, const float* q, const void* head, int slots) {
+Partial AttendChunk(const Args& args, const float* q, const void* head, SlotRange slots) {
   Partial out;
-  if (slots == 0) return out;
+  if (slots.empty()) return out;
   out.empty = false;
   std::array<float, kChunk> scores{};
-  for (int slot = 0; slot < slots; ++slot) {
+  for (int slot = slots.first; slot < slots.end; ++slot) {
     float dot = 0;
     for (int d = 0; d < args.head_dim; ++d) {
       dot = std::fma(q[d], LoadKey(args.kv_type, head, args.head_dim, slot, d), dot);
     }
     scores[slot] = dot * args.scale;
   }
-  out.max = scores[0];
-  for (int slot = 1; slot < slots; ++slot) {
+  out.max = scores[slots.first];
+  for (int slot = slots.first + 1; slot < slots.end; ++slot) {
     if (scores[slot] > out.max) out.max = scores[slot];
   }
   std::array<float, kLanes> sums{};
-  for (int slot = 0; slot < slots; ++slot) {
+  for (int slot = slots.first; slot < slots.end; ++slot) {
     const float weight = numerics::Exp(scores[slot] - out.max);
     sums[slot % kLanes] += weight;
     for (int d = 0; d < args.head_dim; ++d) {
@@ -91,7 +91,7 @@ void AttendHead(const AttentionArgs& args, int row, int head) {
   Partial group;
   for (size_t i = 0; i < args.pages.size(); ++i) {
     const KvPage& page = args.pages[i];
-    const int slots = VisibleSlots(args, row, page.first_position);
+    const SlotRange slots = VisibleSlots(args.views[row], page.first_position);
     const auto* const data = static_cast<const std::byte*>(page.data) + head_offset;
     Merge(AttendChunk(args, args.q + offset, data, slots), args.head_dim, &group);
     const bool last_of_group =
@@ -189,8 +189,8 @@ void AttendVisits(const VisitArgs& args, std::span<const std::vector<PageVisit>>
     ReadState(kept_group, args.head_dim, &group);
     for (const PageVisit& visit : visits[query % args.heads / heads_per_kv]) {
       if ((visit.rows >> row & 1) == 0) continue;
-      const int slots = VisibleSlots(args, row, visit);
-      if (slots == 0) continue;
+      const SlotRange slots = VisibleSlots(args.views[row], visit);
+      if (slots.empty()) continue;
       const auto number = static_cast<float>(GroupOf(visit.first_position));
       if (!group.empty && kept_group[kPartialGroup] != number) {
         Merge(group, args.head_dim, &total);
