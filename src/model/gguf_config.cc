@@ -118,20 +118,21 @@ class ConfigReader {
   Status ReadVocabSize() {
     const std::string key = GgufKeys(out_.architecture).vocab_size;
     KAKEYA_ASSIGN_OR_RETURN(const auto said, Integer(key, 1, kMaxVocab));
-    std::optional<uint64_t> size = said;
+    uint64_t count = said ? static_cast<uint64_t>(*said) : 0;  // 0: nothing says it yet
     if (const GgufValue* tokens = file_.Metadata(kTokens); tokens != nullptr) {
       const auto* array = std::get_if<GgufArray>(tokens);
       if (array == nullptr) return InFile(Corrupt("key '{}' must be an array", kTokens));
-      if (size && *size != array->count) {
+      if (said && count != array->count) {
         return InFile(
-            Corrupt("key '{}' is {}, but '{}' has {} tokens", key, *size, kTokens, array->count));
+            Corrupt("key '{}' is {}, but '{}' has {} tokens", key, count, kTokens, array->count));
       }
-      size = array->count;
+      count = array->count;
+    } else if (const GgufTensor* embedding = file_.Find("token_embd.weight");
+               !said && embedding != nullptr) {
+      count = static_cast<uint64_t>(embedding->shape[0]);
+    } else if (!said) {
+      return Missing(key);
     }
-    const GgufTensor* embedding = file_.Find("token_embd.weight");
-    if (!size && embedding != nullptr) size = embedding->shape[0];
-    if (!size) return Missing(key);
-    const uint64_t count = size.value_or(0);
     if (count < 1 || count > kMaxVocab) {
       return InFile(Corrupt("the vocabulary has {} tokens, must lie in [1, {}]", count, kMaxVocab));
     }

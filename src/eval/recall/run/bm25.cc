@@ -10,8 +10,8 @@
 
 namespace kakeya {
 
-std::vector<int64_t> BestChunks(std::span<const int32_t> ids, int64_t chunks,
-                                std::span<const int32_t> query, int64_t count) {
+std::vector<int64_t> ChunksByBm25(std::span<const int32_t> ids, int64_t chunks,
+                                  std::span<const int32_t> query, int64_t count) {
   assert(chunks * kChunk <= static_cast<int64_t>(ids.size()));
   constexpr double kK1 = 1.2;
   std::vector<double> scores(chunks);

@@ -12,8 +12,8 @@ namespace kakeya {
 // The chunks [0, chunks) of ids, kChunk tokens each, ranked as documents for a query (each id
 // counts once): the best `count` of them, ascending. k1 = 1.2, b drops out as all are equally long;
 // ties go to the lowest chunk. REQUIRES: chunks * kChunk <= ids.size().
-std::vector<int64_t> BestChunks(std::span<const int32_t> ids, int64_t chunks,
-                                std::span<const int32_t> query, int64_t count);
+std::vector<int64_t> ChunksByBm25(std::span<const int32_t> ids, int64_t chunks,
+                                  std::span<const int32_t> query, int64_t count);
 
 }  // namespace kakeya
 

@@ -136,7 +136,7 @@ std::vector<int32_t> ReinsertedContext(const KvPolicy& policy, std::span<const i
   const int64_t begin =
       std::min<int64_t>(WindowBegin(bounded, total - 1), static_cast<int64_t>(history.size()));
   const int64_t evicted = begin / kChunk;
-  const std::vector<int64_t> best = BestChunks(history, evicted, question, chunks);
+  const std::vector<int64_t> best = ChunksByBm25(history, evicted, question, chunks);
   std::vector<int32_t> ids;
   // Sinks come first, unless the chunk that holds them does so anyway.
   int64_t next = 0;
