@@ -241,7 +241,7 @@ TEST(ModelConfigTest, HeadsMustDivide) {
                "head_dim 20 is not supported");
   EXPECT_PRED2(testing::Contains, ErrorOf(With(Qwen3(), "head_dim", "520")),
                "head_dim 520 is not supported");
-  EXPECT_EQ(ParseModelConfig(With(Qwen3(), "head_dim", "512"))->head_dim, 512);
+  EXPECT_EQ(ParseModelConfig(With(Qwen3(), "head_dim", "512"))->common_layer().head_dim, 512);
 }
 
 TEST(ModelConfigTest, SpecialTokensMustBeInTheVocabulary) {

@@ -170,7 +170,8 @@ TEST(RopeTest, DynamicScalingTurnsAsItWasTrained) {
     ASSERT_TRUE(config.ok()) << config.status().message();
     EXPECT_EQ(config->ropes[0].scaling, RopeScaling::kDynamic);
     EXPECT_EQ(config->max_positions, 2048);
-    EXPECT_EQ(RopeFrequencies(*config), RopeFrequencies(*Config(64, R"("rope_theta": 10000.0)")));
+    EXPECT_EQ(RopeFrequencies(*config, 0),
+              RopeFrequencies(*Config(64, R"("rope_theta": 10000.0)"), 0));
   }
 }
 

@@ -23,7 +23,7 @@ class TensorCheckTest : public ::testing::Test {
   void SetUp() override {
     config_.architecture = Architecture::kLlama;
     config_.vocab_size = 2;
-    config_.num_layers = 2;
+    config_.layers.resize(2);
   }
 
   std::vector<std::string> NetworkNames(bool gguf) const {
@@ -32,13 +32,13 @@ class TensorCheckTest : public ::testing::Test {
       names.push_back(TensorName(gguf, p, 0));
     }
     if (!config_.tie_word_embeddings) names.push_back(TensorName(gguf, Parameter::kHead, 0));
-    for (int layer = 0; layer < config_.num_layers; ++layer) {
+    for (int layer = 0; layer < config_.num_layers(); ++layer) {
       for (const Parameter p :
            {Parameter::kAttnNorm, Parameter::kQ, Parameter::kK, Parameter::kV, Parameter::kO,
             Parameter::kMlpNorm, Parameter::kGate, Parameter::kUp, Parameter::kDown}) {
         names.push_back(TensorName(gguf, p, layer));
       }
-      if (!config_.qk_norm) continue;
+      if (!config_.layers[layer].qk_norm) continue;
       names.push_back(TensorName(gguf, Parameter::kQNorm, layer));
       names.push_back(TensorName(gguf, Parameter::kKNorm, layer));
     }
@@ -95,7 +95,7 @@ TEST_F(TensorCheckTest, NetworksOwnTensorsAreKnown) {
   for (const bool gguf : {false, true}) {
     for (const bool tied : {false, true}) {
       config_.tie_word_embeddings = tied;
-      config_.qk_norm = tied;
+      for (LayerConfig& layer : config_.layers) layer.qk_norm = tied;
       EXPECT_TRUE(FindUnknownTensors(*Open(gguf, {}), config_).empty());
       EXPECT_EQ(ErrorOf(gguf, {}), "no error");
     }

@@ -212,7 +212,7 @@ def before_loading(scratch):
 @case("a verb that doesn't exist and a model that is no folder are named")
 def named_mistakes(scratch):
     refused(kakeya("nonsense"), "nonsense")
-    refused(kakeya("generate", "-m", TEXT / "config.json", "-p", "x"), "no GGUF file")
+    refused(kakeya("generate", "-m", __file__, "-p", "x"), "no GGUF file")
     refused(kakeya("generate", "-m", "", "-p", "x"), "not a model folder")
 
 

@@ -363,9 +363,11 @@ def iq4_nl(values):
     return numpy.concatenate([d.view(numpy.uint8), q[:, :16] | q[:, 16:] << 4], -1)
 
 
-@cases({f"the demo model in {kind} generates what its dequantised weights do": (kind,)
+# Activations meet blocks in 8 bits and floats as they are, so the two differ a little: what is asked for is that both
+# say the same next token nearly everywhere, which no mistake in a format's layout survives.
+@cases({f"the demo model in {kind} predicts what its dequantised weights do": (kind,)
         for kind in ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL")})
-def same_tokens(scratch, kind):
+def same_predictions(scratch, kind):
     import gguf as reference
     config, plain, blocks = config_of(DEMO), {}, {}
     for name, (old, shape, data) in hf_tensors(DEMO).items():
@@ -377,10 +379,11 @@ def same_tokens(scratch, kind):
             plain[name], blocks[name] = ("F32", shape, read.tobytes()), (kind, shape, stored.tobytes())
     folder = write_folder(scratch / "folder", config, plain)
     file = model_gguf(config, blocks).write(scratch / "m.gguf")
-    for text in ("The capital of France is", "Once upon a time there was a"):
-        ids = tokenized(DEMO, [text], scratch)[0]
-        want = generated(folder, ids, 12, "--kv", "full", "--kv-type", "bf16", scratch=scratch)["tokens"]
-        assert generated(file, ids, 12, "--kv", "full", scratch=scratch)["tokens"] == want, text
+    ids = tokenized(DEMO, [(ROOT / "LICENSE").read_text()], scratch)[0][:200]
+    want, got = (logits_of(model, scratch, name, ids) for name, model in (("want", folder), ("got", file)))
+    same = (want.argmax(-1) == got.argmax(-1)).mean()
+    apart = abs(want - got).mean() / want.std()
+    assert same >= 0.9 and apart < 0.03, (same, apart)
 
 
 # --- files without a tokenizer, or with another kind ---

@@ -268,8 +268,8 @@ def other_blocks(scratch, kind):
     source = fixture_gguf("llama-untied-sharded")
     want = {}
     for name, (_, shape, _) in source.tensors.items():
-        if len(shape) == 2:
-            _, elements, size = TYPES[kind]
+        _, elements, size = TYPES[kind]
+        if len(shape) == 2 and shape[1] % elements == 0:
             blocks = random.integers(0, 256, (shape[0] * shape[1] // elements, size), dtype=numpy.uint8)
             for at in (0, 2) if kind.endswith("_1") else (0,):
                 scales = random.uniform(-0.1, 0.1, len(blocks)).astype("<f2")
@@ -281,7 +281,7 @@ def other_blocks(scratch, kind):
     summary = quantize(scratch / "in.gguf", scratch / "out.gguf", "Q8_0")
     assert any("block formats already" in note for note in summary["notes"]), summary
     got = {t.name: t.data.tobytes() for t in read(scratch / "out.gguf").tensors}
-    assert [name for name in want if got[name] != want[name]] == []
+    assert len(want) > 3 and [name for name in want if got[name] != want[name]] == []
 
 
 @case("what this engine doesn't compute is refused")
@@ -408,18 +408,27 @@ NO_UNNAMED_FILES = """
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
-int open(const char* path, int flags, ...) {
-  va_list list;
-  va_start(list, flags);
-  mode_t mode = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(list, mode_t) : 0;
-  va_end(list);
+static int open_named(const char* path, int flags, mode_t mode) {
   if ((flags & O_TMPFILE) == O_TMPFILE) {
     errno = EOPNOTSUPP;
     return -1;
   }
   return ((int (*)(const char*, int, ...))dlsym(RTLD_NEXT, "open"))(path, flags, mode);
 }
-int open64(const char* path, int flags, mode_t mode) { return open(path, flags, mode); }
+int open(const char* path, int flags, ...) {
+  va_list list;
+  va_start(list, flags);
+  mode_t mode = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(list, mode_t) : 0;
+  va_end(list);
+  return open_named(path, flags, mode);
+}
+int open64(const char* path, int flags, ...) {
+  va_list list;
+  va_start(list, flags);
+  mode_t mode = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(list, mode_t) : 0;
+  va_end(list);
+  return open_named(path, flags, mode);
+}
 """
 
 
