@@ -193,7 +193,7 @@ NORMALIZERS = {
     "Replace a string": [normalizers.Replace(" ", "\u2581")],
     "Replace with nothing": [normalizers.Replace("e", "")],
     "Replace a regex": [normalizers.Replace(Regex(r"\s+|\p{M}|\b'"), " ")],
-    "Replace empty matches": [normalizers.Replace(Regex("x*"), "-")],
+    "Replace by more": [normalizers.Replace(Regex(r"[aeiou]|\p{Han}+"), "<\u00e9>")],
     "NFD, StripAccents, Lowercase": [normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase()],
     "Prepend, Replace, NFKC, Strip": [normalizers.Prepend(" "), normalizers.Replace("  ", "\u00a0"),
                                       normalizers.NFKC(), normalizers.Strip()],
