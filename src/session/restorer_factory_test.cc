@@ -22,15 +22,15 @@ class RestorerFactoryTest : public testing::Test {
       Load(std::string(KAKEYA_SOURCE_DIR) + "/models/demo/restorer");
   MemoryBudget budget_;
 
-  // Keys of the first chunk in layer 0, head 0, after 70 ids.
+  // Keys of the first chunk in layer 1, head 0, after 70 ids.
   std::vector<float> Keys(const RestorerFactory& factory) {
     const std::unique_ptr<Restorer> restorer = factory(*engine_, &budget_).value();
     std::vector<int32_t> ids(70);
     std::iota(ids.begin(), ids.end(), 100);
     const OpContext context = engine_->context();
     EXPECT_TRUE(restorer->Extend(context, ids).ok());
-    EXPECT_TRUE(restorer->BeginLayer(context, 0).ok());
-    return test::LoadPage(*restorer, 0, 0, 0, engine_->model().config.common_layer().head_dim).k;
+    EXPECT_TRUE(restorer->BeginLayer(context, 1).ok());
+    return test::LoadPage(*restorer, 1, 0, 0, engine_->model().config.common_layer().head_dim).k;
   }
 };
 

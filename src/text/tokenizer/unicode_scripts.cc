@@ -30,11 +30,11 @@ std::string UnicodeScriptsPattern() {
   const std::string none = kNone;
   // U+30FC, which lengthens vowels, is Common by itself.
   const std::string east_asian = R"(\u30FC\p{Hani}\p{Hira}\p{Kana})";
-  std::string pattern = R"([\p{Zyyy}&&[^ \u30FC]][\p{Zyyy}\p{Zzzz}&&[^\u30FC]]*)";
-  pattern += "|[" + east_asian + "][" + east_asian + none + "]*";
+  std::string pattern = R"([\p{Zyyy}&&[^ \u30FC]][\p{Zyyy}\p{Zzzz}&&[^\u30FC]]*+)";
+  pattern += "|[" + east_asian + "][" + east_asian + none + "]*+";
   for (const std::string script : kScripts) {
     const std::string member = "\\p{" + script + "}";
-    pattern.append("|").append(member).append("[").append(member).append(none).append("]*");
+    pattern.append("|").append(member).append("[").append(member).append(none).append("]*+");
   }
   // A script that a younger Unicode has added: its characters are words.
   pattern += "|[^" + none + "]";
