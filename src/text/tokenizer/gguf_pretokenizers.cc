@@ -55,7 +55,8 @@ constexpr Splits kGpt4o = {KAKEYA_CASED(
     KAKEYA_CONTRACTIONS "?") R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" KAKEYA_SPACES};
 constexpr Splits kTinyAya = {R"(\d{1,3}(?=(?:\d{3})*\b))", kGpt4o[0]};
 constexpr Splits kYoutu = {
-    "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-"
+    "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-"
+    "ゟ゠-"
     "ヿ]"
     "+",
     KAKEYA_CASED(KAKEYA_UPPER, KAKEYA_LOWER,
