@@ -302,7 +302,9 @@ TEST(Attention, NaNOnBothSidesOfAViewNeverReachesIt) {
     const Shape shape{2, 1, 80, type};
     const std::vector<float> k = RandomFloats(kChunk * shape.head_dim, &rng);
     const std::vector<float> v = RandomFloats(kChunk * shape.head_dim, &rng);
-    for (const auto& [first, end] : {std::pair{0, 64}, {1, 64}, {15, 17}, {16, 33}, {63, 64}}) {
+    for (const auto& slots : {std::pair{0, 64}, {1, 64}, {15, 17}, {16, 33}, {63, 64}}) {
+      const int first = slots.first;
+      const int end = slots.second;
       std::vector<std::byte> page(KvPageBytes(type, 1, shape.head_dim), std::byte{0xff});
       StoreKv({Device::kRef, nullptr}, k.data() + first * shape.head_dim,
               v.data() + first * shape.head_dim, end - first, 1, shape.head_dim, type, page.data(),
