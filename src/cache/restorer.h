@@ -13,10 +13,10 @@
 #ifndef KAKEYA_CACHE_RESTORER_H_
 #define KAKEYA_CACHE_RESTORER_H_
 
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "backend/ops.h"
@@ -57,7 +57,11 @@ struct PageKey {
   int64_t chunk = 0;
   bool far = false;
 
-  auto operator<=>(const PageKey&) const = default;
+  bool operator==(const PageKey&) const = default;
+  bool operator<(const PageKey& other) const {
+    return std::tie(layer, kv_head, chunk, far) <
+           std::tie(other.layer, other.kv_head, other.chunk, other.far);
+  }
 };
 
 // A page that is wanted, and where it goes.

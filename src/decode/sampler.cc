@@ -104,7 +104,8 @@ class Filters {
     std::vector<Candidate> kept;
     if (CutsByRank()) {
       kept = MostLikely();
-      if (params_.top_p < 1) kept = Nucleus(std::move(kept), TotalOf(kept));
+      const double total = TotalOf(kept);
+      if (params_.top_p < 1) kept = Nucleus(std::move(kept), total);
     } else if (params_.top_p < 1) {
       const double total = TotalOfAll();
       kept = Nucleus(AtLeast(LeastLogRatioOfNucleus(total)), total);

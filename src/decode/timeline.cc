@@ -15,7 +15,7 @@ Status TellRestorer(const OpContext& context, std::span<const int32_t> ids, int6
   }
   if (known >= end) return OkStatus();
   const auto start = std::chrono::steady_clock::now();
-  const Status status = restoration.restorer->Extend(
+  Status status = restoration.restorer->Extend(
       context, ids.subspan(static_cast<size_t>(known), static_cast<size_t>(end - known)));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   restoration.stats.seconds += took.count();

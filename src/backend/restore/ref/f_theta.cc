@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "backend/restore/ref/restore_ref.h"
 
 namespace kakeya::ref {
@@ -19,9 +21,7 @@ void RestoreKv(const RestoreMap& map, const CodedChunk& chunk, const TokenFeatur
   for (int64_t t = 0; t < kChunk; ++t) {
     const int64_t id = chunk.ids[t];
     int16_t codes[kMaxRestoreInputs];
-    for (int in = 0; in < map.halves[0].inputs; ++in) {
-      codes[in] = chunk.codes[t * map.halves[0].inputs + in];
-    }
+    std::copy_n(chunk.codes + t * map.halves[0].inputs, map.halves[0].inputs, codes);
     for (int output = 0; output < 2 * map.head_dim; ++output) {
       const int padded = map.Padded(output);
       float sum = map.bias.as<float>()[padded];
