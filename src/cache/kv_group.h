@@ -43,6 +43,8 @@ class KvGroup {
                                 MemoryBudget* budget);
 
   const KvLayer& layer() const { return layer_; }
+  // Bytes of one slab.
+  size_t SlabBytes() const { return static_cast<size_t>(layers_) * PageBytes(); }
   // Bytes the allocator gave to this group and has not got back.
   size_t resident_bytes() const;
   // Positions that these bytes have room for, in each layer.
@@ -79,7 +81,6 @@ class KvGroup {
       : layer_(layer), layers_(layers), type_(type), budget_(budget) {}
 
   size_t PageBytes() const { return KvPageBytes(type_, layer_.kv_heads, layer_.head_dim); }
-  size_t SlabBytes() const { return static_cast<size_t>(layers_) * PageBytes(); }
   Status Grow(int64_t slabs, std::vector<Buffer>* out) const;
   std::byte* Page(const Buffer& slab, int index) const {
     return slab.data() + static_cast<size_t>(index) * PageBytes();

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "cache/restorer_test_util.h"
 #include "proposer/restorer_model.h"
 #include "session/engine.h"
 
@@ -29,11 +30,7 @@ class RestorerFactoryTest : public testing::Test {
     const OpContext context = engine_->context();
     EXPECT_TRUE(restorer->Extend(context, ids).ok());
     EXPECT_TRUE(restorer->BeginLayer(context, 0).ok());
-    const size_t size = size_t{kChunk} * static_cast<size_t>(engine_->model().config.head_dim);
-    std::vector<float> k(size);
-    std::vector<float> v(size);
-    restorer->Restore(0, 0, 0, k.data(), v.data());
-    return k;
+    return test::LoadPage(*restorer, 0, 0, 0, engine_->model().config.common_layer().head_dim).k;
   }
 };
 
