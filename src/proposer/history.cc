@@ -37,6 +37,7 @@ Status History::Add(int64_t count) {
 void History::Truncate(int64_t chunks) {
   assert(chunks >= 0 && chunks <= this->chunks());
   records_.erase(records_.begin() + chunks, records_.end());
+  ids_.resize(records_.size());
   bad_.resize(records_.size());
   bad_chunks_ = std::count(bad_.begin(), bad_.end(), uint8_t{1});
 }
