@@ -43,6 +43,28 @@ void AddInPlace(const OpContext& context, float* x, const float* y, int64_t n) {
   cpu::AddInPlace(context.pool, x, y, n);
 }
 
+void Copy(const OpContext& context, const float* x, int64_t n, float* out) {
+  if (context.device == Device::kRef) return ref::Copy(x, n, out);
+  cpu::Copy(context.pool, x, n, out);
+}
+
+void SplitQkv(const OpContext& context, const float* qkv, int rows, const QkvDims& dims, float* q,
+              float* k, float* v) {
+  if (context.device == Device::kRef) return ref::SplitQkv(qkv, rows, dims, q, k, v);
+  cpu::SplitQkv(context.pool, qkv, rows, dims, q, k, v);
+}
+
+void JoinQkv(const OpContext& context, const float* q, const float* k, const float* v, int rows,
+             const QkvDims& dims, float* qkv) {
+  if (context.device == Device::kRef) return ref::JoinQkv(q, k, v, rows, dims, qkv);
+  cpu::JoinQkv(context.pool, q, k, v, rows, dims, qkv);
+}
+
+bool AllWithin(const OpContext& context, const float* x, int64_t n, float largest) {
+  if (context.device == Device::kRef) return ref::AllWithin(x, n, largest);
+  return cpu::AllWithin(context.pool, x, n, largest);
+}
+
 void StoreKv(const OpContext& context, const float* k, const float* v, int rows, int kv_heads,
              int head_dim, KvType kv_type, void* page, int first_slot) {
   assert(first_slot >= 0 && first_slot + rows <= kChunk);

@@ -19,6 +19,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/device.h"
 #include "base/status.h"
 
 namespace kakeya {
@@ -45,6 +46,8 @@ class Buffer {
   ~Buffer() { Free(); }
 
   std::byte* data() const { return data_; }
+  // The memory that data() points into.
+  MemorySpace space() const { return space_; }
   size_t size() const { return size_; }
   template <typename T>
   T* as() const {
@@ -55,11 +58,12 @@ class Buffer {
 
  private:
   friend class MemoryBudget;
-  Buffer(MemoryBudget* budget, MemoryTag tag, std::byte* data, size_t size)
-      : budget_(budget), tag_(tag), data_(data), size_(size) {}
+  Buffer(MemoryBudget* budget, MemoryTag tag, MemorySpace space, std::byte* data, size_t size)
+      : budget_(budget), tag_(tag), space_(space), data_(data), size_(size) {}
 
   MemoryBudget* budget_ = nullptr;
   MemoryTag tag_ = MemoryTag::kScratch;
+  MemorySpace space_ = MemorySpace::kHost;
   std::byte* data_ = nullptr;
   size_t size_ = 0;
 };
@@ -75,8 +79,9 @@ class MemoryBudget {
   ~MemoryBudget();
 
   // Errors: ResourceExhausted when the limit or the system's memory doesn't allow it; `what` names
-  // the buffer in it.
-  Result<Buffer> Allocate(MemoryTag tag, size_t bytes, const char* what);
+  // the buffer in it. The bytes lie in `space`; the limit holds for those of all spaces together.
+  Result<Buffer> Allocate(MemoryTag tag, size_t bytes, const char* what,
+                          MemorySpace space = MemorySpace::kHost);
 
   size_t limit() const { return limit_; }
   // What Allocate would still give, here and in all parents.

@@ -9,41 +9,19 @@
 namespace kakeya {
 namespace {
 
-// qkv (rows, q_dim + 2 * kv_dim) apart into q, k and v, each with its rows side by side.
-void Split(const float* qkv, int rows, int64_t q_dim, int64_t kv_dim, float* q, float* k,
-           float* v) {
-  for (int64_t row = 0; row < rows; ++row) {
-    const float* in = qkv + row * (q_dim + 2 * kv_dim);
-    std::copy_n(in, q_dim, q + row * q_dim);
-    std::copy_n(in + q_dim, kv_dim, k + row * kv_dim);
-    std::copy_n(in + q_dim + kv_dim, kv_dim, v + row * kv_dim);
-  }
-}
-
-// The reverse of Split.
-void Join(const float* q, const float* k, const float* v, int rows, int64_t q_dim, int64_t kv_dim,
-          float* qkv) {
-  for (int64_t row = 0; row < rows; ++row) {
-    float* out = qkv + row * (q_dim + 2 * kv_dim);
-    out = std::copy_n(q + row * q_dim, q_dim, out);
-    out = std::copy_n(k + row * kv_dim, kv_dim, out);
-    std::copy_n(v + row * kv_dim, kv_dim, out);
-  }
-}
-
 // The projections of a normed input (rows, hidden_size), apart and together: the restorer's passes
 // want the keys as they are here, and what follows changes them in place.
 void ProjectQkv(const OpContext& context, const float* input, int rows, const QkvWeights& weights,
-                int64_t q_dim, int64_t kv_dim, float* qkv, float* q, float* k, float* v) {
+                const QkvDims& dims, float* qkv, float* q, float* k, float* v) {
   if (weights.stacked()) {
     MatMul(context, input, rows, weights.parts[0], qkv);
-    Split(qkv, rows, q_dim, kv_dim, q, k, v);
+    SplitQkv(context, qkv, rows, dims, q, k, v);
     return;
   }
   MatMul(context, input, rows, weights.parts[0], q);
   MatMul(context, input, rows, weights.parts[1], k);
   MatMul(context, input, rows, weights.parts[2], v);
-  Join(q, k, v, rows, q_dim, kv_dim, qkv);
+  JoinQkv(context, q, k, v, rows, dims, qkv);
 }
 
 // Attention of one piece over what the cache holds.
@@ -110,8 +88,8 @@ Status AttentionBlock(const OpContext& context, const ModelConfig& config,
 
   RmsNorm(context, hidden, weights.attn_norm.as<float>(), config.rms_norm_eps, rows,
           config.hidden_size, normed);
-  ProjectQkv(context, normed, rows, weights.qkv, q_dim, kv_dim, workspace->qkv.as<float>(), q, k,
-             v);
+  ProjectQkv(context, normed, rows, weights.qkv, {.q = q_dim, .kv = kv_dim},
+             workspace->qkv.as<float>(), q, k, v);
   if (config.qk_norm) {
     const float eps = config.rms_norm_eps;
     RmsNorm(context, q, weights.q_norm.as<float>(), eps, rows * config.num_heads, config.head_dim,
@@ -120,7 +98,7 @@ Status AttentionBlock(const OpContext& context, const ModelConfig& config,
             config.head_dim, k);
   }
   // Chunks are chosen by what a query looks for, not by where it stands.
-  if (restoration != nullptr) std::copy_n(q, rows * q_dim, workspace->plain_q.as<float>());
+  if (restoration != nullptr) Copy(context, q, rows * q_dim, workspace->plain_q.as<float>());
   Rope(context, q, rows, config.num_heads, config.head_dim, cos, sin);
   Rope(context, k, rows, config.num_kv_heads, config.head_dim, cos, sin);
   KAKEYA_RETURN_IF_ERROR(AttendInPieces(context, config, layer, first_position, rows, k, v, cache,

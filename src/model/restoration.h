@@ -37,7 +37,10 @@ struct Restoration {
   int64_t chunks = 0;
   RestoreBuffer buffer;
   ChunkRope rope;
-  std::vector<float> inv_freq;
+  // (head_dim / 2) each: the rotation to the restorer's max_distance, where far pages' queries
+  // stand.
+  std::vector<float> far_cos;
+  std::vector<float> far_sin;
   RestoreStats stats = {};
 };
 

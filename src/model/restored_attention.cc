@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <chrono>
 #include <cmath>
 
@@ -18,17 +17,6 @@ struct FreshPage {
   RestoreBuffer::Page page;
   ChunkRope::Tables rope;
 };
-
-// Whether none is beyond `largest`, nor NaN. Compares magnitudes as whole numbers, so that the
-// compiler makes vectors of it.
-bool AllWithin(const float* values, int64_t n, float largest) {
-  const auto most = std::bit_cast<uint32_t>(largest);
-  uint32_t found = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    found |= (std::bit_cast<uint32_t>(values[i]) & 0x7fffffffu) > most ? 1 : 0;
-  }
-  return found == 0;
-}
 
 // The visits of all KV heads, taken in rounds: as many restored pages at once as the buffer holds.
 class Rounds {
@@ -124,8 +112,8 @@ class Rounds {
     const OpContext here{.device = context_.device, .pool = nullptr};
     Rope(here, k.data(), kChunk, 1, head_dim_, fresh.rope.cos, fresh.rope.sin);
     const float largest = KvLargest(type_);
-    *fresh.page.failed =
-        !AllWithin(k.data(), elements, largest) || !AllWithin(v.data(), elements, largest);
+    *fresh.page.failed = !AllWithin(here, k.data(), elements, largest) ||
+                         !AllWithin(here, v.data(), elements, largest);
     if (*fresh.page.failed) return;
     StoreKv(here, k.data(), v.data(), kChunk, 1, head_dim_, type_, fresh.page.data, 0);
     CopySinks(fresh);
@@ -202,16 +190,10 @@ Result<std::vector<std::vector<ChunkVisit>>> Choose(const OpContext& context, in
 // The queries as far pages see them: all at max_distance.
 void RotateFar(const OpContext& context, const ModelConfig& config, int rows,
                const PieceQueries& queries, const Restoration& restoration) {
-  const size_t half = static_cast<size_t>(config.head_dim) / 2;
-  std::vector<float> cos(half);
-  std::vector<float> sin(half);
-  RopeTables(restoration.inv_freq, restoration.restorer->max_distance(), 1, cos.data(), sin.data());
-  const int64_t row = int64_t{config.num_heads} * config.head_dim;
-  std::copy_n(queries.plain, rows * row, queries.far);
-  for (int r = 0; r < rows; ++r) {
-    Rope(context, queries.far + r * row, 1, config.num_heads, config.head_dim, cos.data(),
-         sin.data());
-  }
+  const int heads = rows * config.num_heads;
+  Copy(context, queries.plain, int64_t{heads} * config.head_dim, queries.far);
+  Rope(context, queries.far, 1, heads, config.head_dim, restoration.far_cos.data(),
+       restoration.far_sin.data());
 }
 
 }  // namespace
@@ -221,11 +203,15 @@ Result<Restoration> Restoration::Create(const KvShape& shape, const std::vector<
                                         size_t buffer_bytes, MemoryBudget* budget) {
   KAKEYA_ASSIGN_OR_RETURN(RestoreBuffer buffer, RestoreBuffer::Create(shape, buffer_bytes, budget));
   KAKEYA_ASSIGN_OR_RETURN(ChunkRope rope, ChunkRope::Create(inv_freq, budget));
+  std::vector<float> far_cos(inv_freq.size());
+  std::vector<float> far_sin(inv_freq.size());
+  RopeTables(inv_freq, restorer->max_distance(), 1, far_cos.data(), far_sin.data());
   return Restoration{.restorer = std::move(restorer),
                      .chunks = chunks,
                      .buffer = std::move(buffer),
                      .rope = std::move(rope),
-                     .inv_freq = inv_freq};
+                     .far_cos = std::move(far_cos),
+                     .far_sin = std::move(far_sin)};
 }
 
 Status AttendRestored(const OpContext& context, const ModelConfig& config, int layer,

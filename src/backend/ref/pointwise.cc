@@ -42,4 +42,34 @@ void AddInPlace(float* x, const float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] += y[i];
 }
 
+void Copy(const float* x, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i];
+}
+
+void SplitQkv(const float* qkv, int rows, const QkvDims& dims, float* q, float* k, float* v) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* const in = qkv + row * dims.row();
+    for (int64_t i = 0; i < dims.q; ++i) q[row * dims.q + i] = in[i];
+    for (int64_t i = 0; i < dims.kv; ++i) k[row * dims.kv + i] = in[dims.q + i];
+    for (int64_t i = 0; i < dims.kv; ++i) v[row * dims.kv + i] = in[dims.q + dims.kv + i];
+  }
+}
+
+void JoinQkv(const float* q, const float* k, const float* v, int rows, const QkvDims& dims,
+             float* qkv) {
+  for (int64_t row = 0; row < rows; ++row) {
+    float* const out = qkv + row * dims.row();
+    for (int64_t i = 0; i < dims.q; ++i) out[i] = q[row * dims.q + i];
+    for (int64_t i = 0; i < dims.kv; ++i) out[dims.q + i] = k[row * dims.kv + i];
+    for (int64_t i = 0; i < dims.kv; ++i) out[dims.q + dims.kv + i] = v[row * dims.kv + i];
+  }
+}
+
+bool AllWithin(const float* x, int64_t n, float largest) {
+  for (int64_t i = 0; i < n; ++i) {
+    if (!(std::fabs(x[i]) <= largest)) return false;  // NaN compares with nothing
+  }
+  return true;
+}
+
 }  // namespace kakeya::ref
