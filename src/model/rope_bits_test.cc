@@ -49,7 +49,7 @@ TEST(RopeBitsTest, FrequenciesAreThePowersOfTheta) {
 }
 
 // 2.2 million sines and cosines. Both are within an ulp of double, so they may round to different
-// floats for one in some 10^9 of them; where the C library is glibc 2.36, none of these do.
+// floats for one in some 10^9 of them.
 TEST(RopeBitsTest, TablesRoundToTheSameFloatsAsTheLibrarysFunctions) {
   const std::vector<float> frequencies = RopeFrequencies(ConfigWith(1e6, 128), 0);
   int64_t compared = 0;

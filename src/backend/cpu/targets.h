@@ -5,8 +5,8 @@
 #define KAKEYA_BACKEND_CPU_TARGETS_H_
 
 #ifdef KAKEYA_FEW_TARGETS
-// Under sanitizers each instruction set takes minutes to compile, and what they look for is the
-// same in all: the baseline and AVX2 stand for the others.
+// For builds that look for races or feed parsers: kernels take minutes to compile there for each
+// instruction set, so the baseline and AVX2 stand for the others.
 #define HWY_DISABLED_TARGETS                                                          \
   (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | \
    HWY_SVE2_128 | HWY_RVV)
