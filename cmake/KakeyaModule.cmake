@@ -32,17 +32,23 @@ if(KAKEYA_FUZZ)
 endif()
 
 # kakeya_precompile(TARGET): reading the standard library, fmt and JSON takes most of a small file's compile time; here
-# they are read once, by kakeya_format, for all that build on it. The kernels include none of them.
+# they are read once, by kakeya_format, for all that build on it, and once more with GoogleTest, by format_tests. The
+# kernels include none of them.
 function(kakeya_precompile target)
-  if(NOT KAKEYA_PRECOMPILE OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  if(NOT KAKEYA_PRECOMPILE OR target MATCHES "^(kakeya_)?(base|backend|cache)(_tests)?$")
     return()
   endif()
-  if(target STREQUAL kakeya_format)
-    target_precompile_headers(${target} PRIVATE
-      <algorithm> <array> <chrono> <functional> <map> <memory> <optional> <random> <span> <string> <string_view>
+  set(owner kakeya_format)
+  set(headers <algorithm> <array> <chrono> <functional> <map> <memory> <optional> <random> <span> <string> <string_view>
       <unordered_map> <vector> <fmt/format.h> <nlohmann/json.hpp>)
-  elseif(NOT target MATCHES "^kakeya_(base|backend|cache)$")
-    target_precompile_headers(${target} REUSE_FROM kakeya_format)
+  if(target MATCHES "_tests$")
+    set(owner format_tests)
+    list(APPEND headers <gtest/gtest.h>)
+  endif()
+  if(target STREQUAL owner)
+    target_precompile_headers(${target} PRIVATE ${headers})
+  else()
+    target_precompile_headers(${target} REUSE_FROM ${owner})
   endif()
 endfunction()
 
@@ -64,5 +70,6 @@ function(kakeya_tests name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name}_tests ${ARG_SOURCES})
   target_link_libraries(${name}_tests PRIVATE kakeya_${name} ${ARG_DEPS} GTest::gtest_main)
+  kakeya_precompile(${name}_tests)
   gtest_discover_tests(${name}_tests TEST_PREFIX ${name}/ DISCOVERY_TIMEOUT 60)
 endfunction()

@@ -13,6 +13,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures" / "models"
+MEASURED = ROOT / "tests" / "measured.py"
 DEMO = ROOT / "models" / "demo"
 MIB = 1 << 20
 
@@ -32,8 +34,7 @@ class Options:
 
 
 class Outcome:
-    """How a run ended. peak_bytes is the kernel's count, which begins at this process's own size when it forks: a test
-    script must stay small itself."""
+    """How a run ended. peak_bytes is the kernel's count, see measured.py."""
 
     def __init__(self, code, stdout, stderr, seconds, peak_bytes):
         self.code, self.stdout, self.stderr = code, stdout, stderr
@@ -52,45 +53,46 @@ def limit(seconds):
     return seconds * (12 if Options.sanitized else 1)
 
 
-def kakeya(*words, stdin=b"", seconds=20.0, env=None, interrupt_after=None, on_output=None):
+def kakeya(*words, stdin=b"", seconds=20.0, env=None, interrupt_after=None,
+           interrupt_on_output=False):
     """Runs the command line to its end. A run that takes longer than its limit is killed and fails the case.
 
-    interrupt_after: seconds after which SIGINT is sent; on_output: called with the process once it has written to
-    stdout (e.g. to interrupt it then)."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    SIGINT is sent after `interrupt_after` seconds, or once stdout got something (`interrupt_on_output`)."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.NamedTemporaryFile() as report:
         begin = time.monotonic()
-        process = subprocess.Popen([str(Options.kakeya), *map(str, words)], stdin=subprocess.PIPE, stdout=out, stderr=err,
-                                   env={**os.environ, **(env or {})})
-        timers = [threading.Timer(limit(seconds), process.kill)]
+        process = subprocess.Popen([sys.executable, "-I", "-S", MEASURED, report.name, Options.kakeya, *map(str, words)],
+                                   stdin=subprocess.PIPE, stdout=out, stderr=err, env={**os.environ, **(env or {})},
+                                   process_group=0)
+        timers = [threading.Timer(limit(seconds), os.killpg, [process.pid, signal.SIGKILL])]
         if interrupt_after is not None:
-            timers.append(threading.Timer(interrupt_after, process.send_signal, [signal.SIGINT]))
+            timers.append(threading.Timer(interrupt_after, os.killpg, [process.pid, signal.SIGINT]))
         for timer in timers:
             timer.start()
-        if on_output is not None:
-            threading.Thread(target=watch, args=(process, out, on_output), daemon=True).start()
+        if interrupt_on_output:
+            threading.Thread(target=interrupt_once_written, args=(process, out), daemon=True).start()
         try:
             process.stdin.write(stdin)
             process.stdin.close()
         except BrokenPipeError:
             pass
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process.wait()
         for timer in timers:
             timer.cancel()
         taken = time.monotonic() - begin
         out.seek(0)
         err.seek(0)
-        outcome = Outcome(process.returncode, out.read(), err.read(), taken, usage.ru_maxrss * 1024)
+        code, peak_kib = map(int, report.read().split() or [-signal.SIGKILL, 0])
+        outcome = Outcome(code, out.read(), err.read(), taken, peak_kib * 1024)
         assert taken < limit(seconds), f"took longer than {limit(seconds)} s: {outcome}"
         assert outcome.code >= 0, f"killed by signal {-outcome.code}: {outcome}"
         assert b"Sanitizer" not in outcome.stderr and b"runtime error" not in outcome.stderr, str(outcome)
         return outcome
 
 
-def watch(process, out, on_output):
+def interrupt_once_written(process, out):
     while process.returncode is None:
         if os.fstat(out.fileno()).st_size > 0:
-            on_output(process)
+            os.killpg(process.pid, signal.SIGINT)
             return
         time.sleep(0.005)
 

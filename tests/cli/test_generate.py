@@ -255,7 +255,7 @@ def context_limit(scratch):
 @case("Ctrl-C while text is streamed: what was said stays, exit 130")
 def interrupt_while_streaming(scratch):
     outcome = kakeya("generate", "-m", TEXT, "-p", "Once", "-n", 1 << 24, "--temp", 1, *WINDOW,
-                     on_output=lambda process: process.send_signal(signal.SIGINT))
+                     interrupt_on_output=True)
     assert outcome.code == 130, str(outcome)
     assert len(outcome.stdout) > 1 and outcome.stdout.endswith(b"\n"), str(outcome)
     outcome.stdout.decode("utf-8")
