@@ -7,5 +7,5 @@ set -euo pipefail
 cd "$ROOT"
 
 install_packages scripts/packages.txt
-PRECOMPILE="${PRECOMPILE:-ON}" build_preset release build "$@"
+build_preset release build "$@"
 say "Built build/bin/kakeya"

@@ -73,10 +73,10 @@ step() {
   return $status
 }
 
-# build_preset PRESET FOLDER [TARGET...]: configures and builds one CMake preset, with ccache where there is one. With
-# PRECOMPILE=ON and no ccache (which gains nothing from it), headers are precompiled.
+# build_preset PRESET FOLDER [TARGET...]: configures and builds one CMake preset: with ccache where there is one, else
+# with precompiled headers, which ccache would gain nothing from.
 build_preset() {
-  local settings=(-DKAKEYA_PRECOMPILE="${PRECOMPILE:-OFF}") preset="$1" folder="$2"
+  local settings=(-DKAKEYA_PRECOMPILE=ON) preset="$1" folder="$2"
   shift 2
   if command -v ccache >/dev/null; then settings=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DKAKEYA_PRECOMPILE=OFF); fi
   step "Configure $preset" "configure-$preset" cmake -S "$ROOT" --preset "$preset" "${settings[@]}" &&

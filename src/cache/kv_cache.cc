@@ -87,7 +87,7 @@ Status KvCache::Evict(const OpContext& context, int layer, int64_t first_positio
   const int64_t gone = ChunkOf(WindowBegin(group.layer().policy, first_position));
   for (; place.evicted < gone; ++place.evicted) {
     if (listener_ == nullptr) continue;
-    assert(group.Holds(place.evicted));
+    assert(group.Holds(place.index, place.evicted));
     KAKEYA_RETURN_IF_ERROR(
         listener_->OnEvict(context, layer, group.PageOf(place.index, place.evicted)));
   }
@@ -129,6 +129,7 @@ bool KvCache::CanTruncate(int64_t n) const {
 
 void KvCache::Truncate(int64_t n) {
   assert(n >= 0 && n <= size_ && staged_ == 0 && CanTruncate(n));
+  if (n == 0) return Clear();  // the ring begins anew, too
   size_ = n;
   for (Place& place : places_) place.evicted = std::min(place.evicted, ChunkOf(n));
 }

@@ -83,7 +83,8 @@ void KvGroup::Write(const OpContext& context, int index, int64_t first_position,
     }
     row += n;
   }
-  written_end_ = std::max(written_end_, first_position + rows);
+  int64_t& end = written_end_[static_cast<size_t>(index)];
+  end = std::max(end, first_position + rows);
 }
 
 void KvGroup::View(int index, int64_t first_position, int rows, std::vector<KvPage>* pages) const {
@@ -100,21 +101,34 @@ KvPage KvGroup::PageOf(int index, int64_t chunk) const {
   return {chunk * kChunk, Page(SlabOf(chunk), index)};
 }
 
-bool KvGroup::Holds(int64_t chunk) const {
-  if (!layer_.policy.bounded()) return chunk < static_cast<int64_t>(slabs_.size());
-  const int64_t length = static_cast<int64_t>(slabs_.size());
-  return written_end_ == 0 || chunk > ChunkOf(written_end_ - 1) - length;
+bool KvGroup::Holds(int index, int64_t chunk) const {
+  const auto slabs = static_cast<int64_t>(slabs_.size());
+  if (!layer_.policy.bounded()) return chunk < slabs;
+  const int64_t end = written_end_[static_cast<size_t>(index)];
+  return end == 0 || chunk > ChunkOf(end - 1) - slabs;
 }
 
 bool KvGroup::HoldsViewOf(int64_t position) const {
   if (position == 0 || !layer_.policy.bounded()) return true;
-  return Holds(ChunkOf(WindowBegin(layer_.policy, position)));
+  const int64_t begin = ChunkOf(WindowBegin(layer_.policy, position));
+  for (int i = 0; i < layers_; ++i) {
+    if (!Holds(i, begin)) return false;
+  }
+  return true;
 }
 
 void KvGroup::Clear() {
   for (const Buffer& slab : slabs_) Poison(slab);
   for (const Buffer& slab : sink_slabs_) Poison(slab);
-  written_end_ = 0;
+  set_written_end(0);
+}
+
+int64_t KvGroup::written_end() const {
+  return *std::max_element(written_end_.begin(), written_end_.end());
+}
+
+void KvGroup::set_written_end(int64_t end) {
+  std::fill(written_end_.begin(), written_end_.end(), end);
 }
 
 std::vector<std::span<std::byte>> KvGroup::Slabs() const {

@@ -8,8 +8,8 @@
 // Thread safety: none; a group belongs to one cache.
 // Invariants:
 //  (1) The slab of chunk c is slabs_[c], or in a ring slabs_[c % length].
-//  (2) A ring still holds chunk c if no later chunk has been written to its place: if
-//      c > ChunkOf(written_end_ - 1) - length.
+//  (2) A ring still holds chunk c of a layer if no later chunk of that layer has been written to
+//      its place: if c > ChunkOf(written_end_[layer] - 1) - length.
 //  (3) The memory of a bounded group never changes.
 #ifndef KAKEYA_CACHE_KV_GROUP_H_
 #define KAKEYA_CACHE_KV_GROUP_H_
@@ -58,25 +58,30 @@ class KvGroup {
   // Appends the pages that hold all that the queries [first_position, first_position + rows) see,
   // ascending.
   void View(int index, int64_t first_position, int rows, std::vector<KvPage>* pages) const;
-  // The page of a chunk. REQUIRES: Holds(chunk).
+  // The page of a chunk. REQUIRES: Holds(index, chunk).
   KvPage PageOf(int index, int64_t chunk) const;
 
-  // Whether the pages of a chunk are still those of that chunk.
-  bool Holds(int64_t chunk) const;
-  // Whether a query at `position` would find all that it sees before itself.
+  // Whether a chunk's page of the group's `index`-th layer is still that chunk's.
+  bool Holds(int index, int64_t chunk) const;
+  // Whether a query at `position` would find all that it sees before itself, in every layer.
   bool HoldsViewOf(int64_t position) const;
   // Forgets all positions; what was written reads as NaN from now on.
   void Clear();
 
   // All memory, for those who save and load it: ring or full slabs first, then the sinks'.
   std::vector<std::span<std::byte>> Slabs() const;
-  int64_t written_end() const { return written_end_; }
+  // One past the last position ever written in any layer.
+  int64_t written_end() const;
   // Says that slabs filled from outside hold what was written below `end`.
-  void set_written_end(int64_t end) { written_end_ = end; }
+  void set_written_end(int64_t end);
 
  private:
   KvGroup(const KvLayer& layer, int layers, KvType type, MemoryBudget* budget)
-      : layer_(layer), layers_(layers), type_(type), budget_(budget) {}
+      : layer_(layer),
+        layers_(layers),
+        type_(type),
+        budget_(budget),
+        written_end_(static_cast<size_t>(layers)) {}
 
   size_t PageBytes() const { return KvPageBytes(type_, layer_.kv_heads, layer_.head_dim); }
   size_t SlabBytes() const { return static_cast<size_t>(layers_) * PageBytes(); }
@@ -94,7 +99,7 @@ class KvGroup {
   // Bounded only: a copy of the sinks, in pages of their chunks, for when the ring has moved on.
   // The other slots are never written.
   std::vector<Buffer> sink_slabs_;
-  int64_t written_end_ = 0;  // one past the last position ever written in any layer
+  std::vector<int64_t> written_end_;  // per layer: one past the last position ever written
 };
 
 }  // namespace kakeya

@@ -24,7 +24,7 @@
 // take minutes.
 #undef KAKEYA_UNROLL
 #if defined(__clang__)
-#if __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define KAKEYA_UNROLL
 #else
 #define KAKEYA_UNROLL _Pragma("clang loop unroll(full)")

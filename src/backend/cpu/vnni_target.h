@@ -14,7 +14,11 @@
 
 #define KAKEYA_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 #if defined(__clang__)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define KAKEYA_VNNI_UNROLL  // see KAKEYA_UNROLL in vector-inl.h
+#else
 #define KAKEYA_VNNI_UNROLL _Pragma("clang loop unroll(full)")
+#endif
 #else
 #define KAKEYA_VNNI_UNROLL _Pragma("GCC unroll 16")
 #endif
