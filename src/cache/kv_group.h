@@ -43,6 +43,8 @@ class KvGroup {
                                 MemoryBudget* budget);
 
   const KvLayer& layer() const { return layer_; }
+  // Bytes of one slab.
+  size_t SlabBytes() const { return static_cast<size_t>(layers_) * PageBytes(); }
   // Bytes the allocator gave to this group and has not got back.
   size_t resident_bytes() const;
   // Positions that these bytes have room for, in each layer.
@@ -84,7 +86,6 @@ class KvGroup {
         written_end_(static_cast<size_t>(layers)) {}
 
   size_t PageBytes() const { return KvPageBytes(type_, layer_.kv_heads, layer_.head_dim); }
-  size_t SlabBytes() const { return static_cast<size_t>(layers_) * PageBytes(); }
   Status Grow(int64_t slabs, std::vector<Buffer>* out) const;
   std::byte* Page(const Buffer& slab, int index) const {
     return slab.data() + static_cast<size_t>(index) * PageBytes();

@@ -16,11 +16,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <tuple>
 #include <vector>
 
 #include "backend/ops.h"
 #include "base/status.h"
+#include "cache/saved_state.h"
 
 namespace kakeya {
 
@@ -118,6 +120,20 @@ class Restorer {
 
   // Bytes kept that grow with the history (codes, summaries), as the allocator counts them.
   virtual size_t history_bytes() const = 0;
+
+  // What a saved state belongs to: a restorer goes on from the states of those of the same name, to
+  // the same bits. Empty: the state can't be saved.
+  virtual std::string StateName() const { return {}; }
+  // Writes the state, without the ids told. Errors: the sink's; Unsupported where StateName() is
+  // empty.
+  virtual Status SaveState(StateSink* /*sink*/) const {
+    return Unsupported("the state of this session's restorer can't be saved");
+  }
+  // Takes over what SaveState wrote after these ids had been told. Errors: Corrupt,
+  // ResourceExhausted; the restorer is of no use then. REQUIRES: size() == 0.
+  virtual Status LoadState(StateSource* /*source*/, std::span<const int32_t> /*ids*/) {
+    return Unsupported("the state of this session's restorer can't be loaded");
+  }
 };
 
 }  // namespace kakeya

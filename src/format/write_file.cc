@@ -44,17 +44,17 @@ Status CheckName(const std::string& path) {
 std::string PathOf(const FileDescriptor& fd) { return fmt::format("/proc/self/fd/{}", fd.get()); }
 
 // A locked file without a name that can get one later; -1 where the system has none.
-FileDescriptor OpenUnnamed(const std::string& folder) {
-  FileDescriptor fd(::open(folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666));
+FileDescriptor OpenUnnamed(const std::string& folder, mode_t mode) {
+  FileDescriptor fd(::open(folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, mode));
   if (fd.get() < 0 || ::access(PathOf(fd).c_str(), F_OK) != 0) return {};
   LockTemporary(fd.get());  // for the instant in which it has a temporary name
   return fd;
 }
 
 // Creates and locks a file. 0 or an errno; EEXIST also if another process took it for a stale one.
-int OpenNamed(const std::string& name, FileDescriptor* fd) {
+int OpenNamed(const std::string& name, mode_t mode, FileDescriptor* fd) {
   *fd = FileDescriptor(
-      ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
+      ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
   if (fd->get() < 0) return errno;
   struct stat info;
   const bool ours = LockTemporary(fd->get()) && ::fstat(fd->get(), &info) == 0;
@@ -63,14 +63,15 @@ int OpenNamed(const std::string& name, FileDescriptor* fd) {
 
 }  // namespace
 
-Result<AtomicFile> AtomicFile::Create(const std::string& path, Naming naming) {
+Result<AtomicFile> AtomicFile::Create(const std::string& path, Naming naming, Access access) {
+  const mode_t mode = access == Access::kOwner ? 0600 : 0666;
   KAKEYA_RETURN_IF_ERROR(CheckName(path));
   RemoveStaleTemporaries(path);
   FileDescriptor fd;
-  if (naming == Naming::kLate) fd = OpenUnnamed(FolderOf(path));
+  if (naming == Naming::kLate) fd = OpenUnnamed(FolderOf(path), mode);
   if (fd.get() >= 0) return AtomicFile(path, std::move(fd), std::nullopt);
   Result<TemporaryName> name = TemporaryName::Make(
-      path, [&](const std::string& temporary) { return OpenNamed(temporary, &fd); });
+      path, [&](const std::string& temporary) { return OpenNamed(temporary, mode, &fd); });
   if (!name.ok()) return Unavailable("{}: cannot write: {}", path, name.status().message());
   return AtomicFile(path, std::move(fd), *std::move(name));
 }

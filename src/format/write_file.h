@@ -26,7 +26,10 @@ class AtomicFile {
  public:
   enum class Naming { kLate, kEarly };  // kEarly: as on a file system without files without a name
 
-  static Result<AtomicFile> Create(const std::string& path, Naming naming = Naming::kLate);
+  enum class Access { kUmask, kOwner };  // who may read the file: whom the umask lets, nobody else
+
+  static Result<AtomicFile> Create(const std::string& path, Naming naming = Naming::kLate,
+                                   Access access = Access::kUmask);
 
   Status Write(std::span<const std::byte> bytes);
   // REQUIRES: called at most once, after the last Write.

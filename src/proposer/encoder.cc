@@ -193,6 +193,24 @@ void Encoder::Encode(const OpContext& context, const History& history, int64_t f
   ParallelFor(outer, count, [&](int64_t i) { Finish(inner, history.At(first + i), &slots_[i]); });
 }
 
+Status Encoder::SaveState(StateSink* sink) const {
+  if (!has_predecessor_) return OkStatus();
+  for (const Buffer& page : predecessor_) {
+    KAKEYA_RETURN_IF_ERROR(sink->Write({page.data(), page.size()}));
+  }
+  return OkStatus();
+}
+
+Status Encoder::LoadState(StateSource* source, bool has_predecessor) {
+  assert(!has_predecessor_);
+  if (!has_predecessor) return OkStatus();
+  for (const Buffer& page : predecessor_) {
+    KAKEYA_RETURN_IF_ERROR(source->Read({page.data(), page.size()}));
+  }
+  has_predecessor_ = true;
+  return OkStatus();
+}
+
 void Encoder::Rewind(const OpContext& context, const History& history, int64_t chunks) {
   has_predecessor_ = false;
   // A chunk's keys and values in layer l depend on l chunks before it and no others. What the first

@@ -17,6 +17,7 @@
 #include "backend/ops.h"
 #include "base/memory_budget.h"
 #include "base/status.h"
+#include "cache/saved_state.h"
 #include "model/forward.h"
 #include "proposer/history.h"
 #include "proposer/restorer_model.h"
@@ -38,6 +39,11 @@ class Encoder {
   // Goes back to where only the first `chunks` chunks have been encoded: what those that follow
   // want of their predecessor is computed again. REQUIRES: the history holds those chunks.
   void Rewind(const OpContext& context, const History& history, int64_t chunks);
+
+  // What the next chunk wants of its predecessor, if there is one. Errors: the sink's.
+  Status SaveState(StateSink* sink) const;
+  // Takes it over. Errors: Corrupt. REQUIRES: nothing has been encoded yet.
+  Status LoadState(StateSource* source, bool has_predecessor);
 
  private:
   // Activations of one chunk.

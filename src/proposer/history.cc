@@ -53,6 +53,12 @@ ChunkRecord History::At(int64_t chunk) const {
   return out;
 }
 
+std::span<std::byte> History::CodesOf(int64_t chunk) const {
+  assert(chunk >= 0 && chunk < chunks());
+  const Buffer& record = records_[chunk];
+  return std::span(record.data(), record.size()).subspan(kChunk * sizeof(int32_t));
+}
+
 void History::Seal(int64_t chunk) {
   const ChunkRecord record = At(chunk);
   const auto is_number = [](float scale) { return std::isfinite(scale); };

@@ -10,6 +10,7 @@
 #ifndef KAKEYA_PROPOSER_HISTORY_H_
 #define KAKEYA_PROPOSER_HISTORY_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -50,6 +51,8 @@ class History {
   ChunkRecord At(int64_t chunk) const;
   // The ids of all chunks, (kChunk) each.
   std::span<const int32_t* const> ids() const { return ids_; }
+  // The record without its ids.
+  std::span<std::byte> CodesOf(int64_t chunk) const;
   // The record has been filled in: notes whether all its scales are numbers. If not, none of its
   // codes will pass for one.
   void Seal(int64_t chunk);

@@ -14,7 +14,7 @@ namespace kakeya {
 Result<std::unique_ptr<Restorer>> IdentityRestorer::Create(const Model* verifier, KvType kv_type,
                                                            MemoryBudget* budget) {
   KAKEYA_ASSIGN_OR_RETURN(VerifierPass pass, VerifierPass::Create(verifier, kv_type, budget));
-  return std::unique_ptr<Restorer>(new IdentityRestorer(std::move(pass), budget));
+  return std::unique_ptr<Restorer>(new IdentityRestorer(std::move(pass), kv_type, budget));
 }
 
 Status IdentityRestorer::Extend(const OpContext& /*context*/, std::span<const int32_t> ids) {
@@ -68,6 +68,11 @@ Status IdentityRestorer::Load(const OpContext& context, const PageRequest& reque
   alignas(64) std::array<float, int64_t{kChunk} * kMaxHeadDim> v;
   pass_.CopyChunk(request.key.chunk * kChunk, request.key.kv_head, k.data(), v.data());
   return StoreComputedPage(context, request, k.data(), v.data());
+}
+
+Status IdentityRestorer::LoadState(StateSource* /*source*/, std::span<const int32_t> ids) {
+  assert(size_ == 0);
+  return Extend({}, ids);
 }
 
 size_t IdentityRestorer::history_bytes() const { return ids_.size() * kChunk * sizeof(int32_t); }

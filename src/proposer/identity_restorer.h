@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "cache/restorer.h"
@@ -33,12 +34,17 @@ class IdentityRestorer : public Restorer {
   // REQUIRES: BeginLayer(layer) since the last Extend or Truncate.
   Status Load(const OpContext& context, const PageRequest& request) const override;
   size_t history_bytes() const override;
+  // The ids are all that it keeps.
+  std::string StateName() const override { return std::string("identity ") + NameOf(kv_type_); }
+  Status SaveState(StateSink* /*sink*/) const override { return OkStatus(); }
+  Status LoadState(StateSource* source, std::span<const int32_t> ids) override;
 
  private:
-  IdentityRestorer(VerifierPass pass, MemoryBudget* budget)
-      : pass_(std::move(pass)), budget_(budget) {}
+  IdentityRestorer(VerifierPass pass, KvType kv_type, MemoryBudget* budget)
+      : pass_(std::move(pass)), kv_type_(kv_type), budget_(budget) {}
 
   VerifierPass pass_;
+  KvType kv_type_;
   MemoryBudget* budget_;
   std::vector<Buffer> ids_;  // (kChunk) each
   int64_t size_ = 0;

@@ -9,6 +9,11 @@
 #include "proposer/f_theta.h"
 
 namespace kakeya {
+namespace {
+
+constexpr size_t kIdBytes = kChunk * sizeof(int32_t);  // of one record
+
+}  // namespace
 
 Result<std::unique_ptr<LearnedRestorer>> LearnedRestorer::Create(const Model* verifier,
                                                                  const RestorerModel* restorer,
@@ -68,6 +73,37 @@ Status LearnedRestorer::Load(const OpContext& context, const PageRequest& reques
   RestoreChunk(context, *verifier_, *model_, history_.At(key.chunk), key.layer, key.kv_head,
                k.data(), v.data());
   return StoreComputedPage(context, request, k.data(), v.data());
+}
+
+std::string LearnedRestorer::StateName() const {
+  return model_->fingerprint.empty() ? std::string() : "learned " + model_->fingerprint;
+}
+
+// state := record ... page ...     of the whole chunks, each without its ids; of the encoder's
+//                                  layers, if there is a whole chunk (proposer/encoder.h)
+Status LearnedRestorer::SaveState(StateSink* sink) const {
+  if (StateName().empty()) return Restorer::SaveState(sink);
+  for (int64_t chunk = 0; chunk < history_.chunks(); ++chunk) {
+    KAKEYA_RETURN_IF_ERROR(sink->Write(history_.CodesOf(chunk)));
+  }
+  return encoder_.SaveState(sink);
+}
+
+Status LearnedRestorer::LoadState(StateSource* source, std::span<const int32_t> ids) {
+  assert(size_ == 0);
+  const auto chunks = static_cast<int64_t>(ids.size() / kChunk);
+  KAKEYA_RETURN_IF_ERROR(source->Require(static_cast<uint64_t>(chunks),
+                                         History::RecordBytes(model_->config) - kIdBytes));
+  KAKEYA_RETURN_IF_ERROR(history_.Add(chunks));
+  size_ = static_cast<int64_t>(ids.size());
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    std::copy_n(ids.begin(), kChunk, history_.At(chunk).ids);
+    ids = ids.subspan(kChunk);
+    KAKEYA_RETURN_IF_ERROR(source->Read(history_.CodesOf(chunk)));
+    history_.Seal(chunk);
+  }
+  std::copy(ids.begin(), ids.end(), pending_.begin());
+  return encoder_.LoadState(source, chunks > 0);
 }
 
 }  // namespace kakeya

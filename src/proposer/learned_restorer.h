@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "cache/restorer.h"
@@ -33,6 +34,10 @@ class LearnedRestorer : public Restorer {
   Status Load(const OpContext& context, const PageRequest& request) const override;
   int64_t max_distance() const override { return model_->config.max_distance; }
   size_t history_bytes() const override { return history_.bytes(); }
+
+  std::string StateName() const override;
+  Status SaveState(StateSink* sink) const override;
+  Status LoadState(StateSource* source, std::span<const int32_t> ids) override;
 
   // Whole chunks whose codes or summaries are no numbers: Select never gives them, Restore gives
   // NaN.

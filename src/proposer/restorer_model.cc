@@ -12,6 +12,9 @@
 #include "backend/numerics.h"
 #include "backend/restore/quantize.h"
 #include "base/elementary.h"
+#include "format/fingerprint.h"
+#include "format/mapped_file.h"
+#include "format/read_file.h"
 #include "format/safetensors.h"
 #include "model/rope.h"
 #include "proposer/tensor_source.h"
@@ -292,6 +295,15 @@ Result<RestorerModel> Builder::Build() {
   return out;
 }
 
+// Of both files, byte by byte.
+Result<std::string> FingerprintOfFiles(const std::string& dir, const MappedFile& tensors) {
+  constexpr size_t kMaxConfigBytes = size_t{16} << 20;
+  KAKEYA_ASSIGN_OR_RETURN(const std::string config,
+                          ReadFileBytes(dir + "/config.json", kMaxConfigBytes));
+  const auto* const data = reinterpret_cast<const char*>(tensors.data());
+  return FingerprintOfText(FingerprintOfText({data, tensors.size()}) + config);
+}
+
 }  // namespace
 
 Result<RestorerModel> RestorerModel::Load(const std::string& dir, const Model& verifier,
@@ -303,6 +315,9 @@ Result<RestorerModel> RestorerModel::Load(const std::string& dir, const Model& v
                           SafetensorsFile::Open(dir + "/model.safetensors"));
   FileSource source(&file);
   Result<RestorerModel> model = Builder(config, verifier, &source, budget, pool).Build();
+  if (model.ok()) {
+    KAKEYA_ASSIGN_OR_RETURN(model->fingerprint, FingerprintOfFiles(dir, file.file()));
+  }
   // A file that changed under us explains any other error, and makes success worthless.
   KAKEYA_RETURN_IF_ERROR(file.file().CheckIntact());
   return model;

@@ -61,11 +61,12 @@ struct RestorerModel {
   // embedding, and the proposer of a follower's. It depends on the id alone, so it is computed
   // once.
   Buffer token_features;
-  Buffer token_scales;     // (vocab_size)
-  Buffer ones;             // (verifier hidden): the weight of a norm that has none
-  std::vector<float> cos;  // (2 * kChunk, head_dim / 2): the proposer's rotation; positions
-  std::vector<float> sin;  //   [0, kChunk) are the predecessor's, the others the chunk's own
-  int64_t parameters = 0;  // elements of the tensors in use
+  Buffer token_scales;      // (vocab_size)
+  Buffer ones;              // (verifier hidden): the weight of a norm that has none
+  std::vector<float> cos;   // (2 * kChunk, head_dim / 2): the proposer's rotation; positions
+  std::vector<float> sin;   //   [0, kChunk) are the predecessor's, the others the chunk's own
+  int64_t parameters = 0;   // elements of the tensors in use
+  std::string fingerprint;  // of the files that it was read from; empty: drawn at random
 
   const RestoreMap& restore_at(int layer, int kv_head) const {
     return restore[layer * config.verifier.kv_heads + kv_head];

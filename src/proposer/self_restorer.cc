@@ -17,16 +17,14 @@ Result<std::unique_ptr<Restorer>> SelfRestorer::Create(const Model* verifier,
                           LearnedRestorer::Create(verifier, restorer, budget));
   KAKEYA_ASSIGN_OR_RETURN(VerifierPass pass, VerifierPass::Create(verifier, kv_type, budget));
   return std::unique_ptr<Restorer>(
-      new SelfRestorer(verifier, std::move(selector), std::move(pass), budget));
+      new SelfRestorer(verifier, std::move(selector), std::move(pass), kv_type, budget));
 }
 
 Result<Buffer> SelfRestorer::Compute(const OpContext& context, std::span<const int32_t> ids) {
   const ModelConfig& config = verifier_->config;
   const int64_t first = static_cast<int64_t>(ids.size()) - kChunk;
-  const int64_t elements = int64_t{2} * config.num_layers() * shape().num_kv_heads * HeadElements();
-  KAKEYA_ASSIGN_OR_RETURN(Buffer kept,
-                          budget_->Allocate(MemoryTag::kHistory, elements * sizeof(float),
-                                            "the verifier's own keys and values"));
+  KAKEYA_ASSIGN_OR_RETURN(Buffer kept, budget_->Allocate(MemoryTag::kHistory, KeptBytes(),
+                                                         "the verifier's own keys and values"));
   KAKEYA_RETURN_IF_ERROR(pass_.Begin(context, ids));
   float* out = kept.as<float>();
   for (int layer = 0; layer < config.num_layers(); ++layer) {
@@ -93,6 +91,36 @@ size_t SelfRestorer::history_bytes() const {
   size_t bytes = selector_->history_bytes();
   for (const Buffer& kept : kept_) bytes += kept.size();
   return bytes;
+}
+
+std::string SelfRestorer::StateName() const {
+  const std::string selector = selector_->StateName();
+  if (selector.empty()) return {};
+  return std::string("self ") + NameOf(kv_type_) + ", chosen by " + selector;
+}
+
+// state := selector kept ...     that of the learned restorer; keys and values of the whole chunks
+Status SelfRestorer::SaveState(StateSink* sink) const {
+  KAKEYA_RETURN_IF_ERROR(selector_->SaveState(sink));
+  for (const Buffer& kept : kept_) {
+    KAKEYA_RETURN_IF_ERROR(sink->Write({kept.data(), kept.size()}));
+  }
+  return OkStatus();
+}
+
+Status SelfRestorer::LoadState(StateSource* source, std::span<const int32_t> ids) {
+  KAKEYA_RETURN_IF_ERROR(selector_->LoadState(source, ids));
+  const size_t chunks = ids.size() / kChunk;
+  KAKEYA_RETURN_IF_ERROR(source->Require(chunks, KeptBytes()));
+  for (size_t chunk = 0; chunk < chunks; ++chunk) {
+    KAKEYA_ASSIGN_OR_RETURN(Buffer kept, budget_->Allocate(MemoryTag::kHistory, KeptBytes(),
+                                                           "the verifier's own keys and values"));
+    KAKEYA_RETURN_IF_ERROR(source->Read({kept.data(), kept.size()}));
+    kept_.push_back(std::move(kept));
+  }
+  const std::span<const int32_t> recent = ids.subspan(chunks == 0 ? 0 : (chunks - 1) * kChunk);
+  recent_.assign(recent.begin(), recent.end());
+  return OkStatus();
 }
 
 }  // namespace kakeya

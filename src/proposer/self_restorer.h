@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "cache/restorer.h"
@@ -37,20 +38,31 @@ class SelfRestorer : public Restorer {
   Status Load(const OpContext& context, const PageRequest& request) const override;
   int64_t max_distance() const override { return selector_->max_distance(); }
   size_t history_bytes() const override;
+  std::string StateName() const override;
+  Status SaveState(StateSink* sink) const override;
+  Status LoadState(StateSource* source, std::span<const int32_t> ids) override;
 
  private:
   SelfRestorer(const Model* verifier, std::unique_ptr<LearnedRestorer> selector, VerifierPass pass,
-               MemoryBudget* budget)
+               KvType kv_type, MemoryBudget* budget)
       : verifier_(verifier),
+        kv_type_(kv_type),
         selector_(std::move(selector)),
         pass_(std::move(pass)),
         budget_(budget) {}
   // Keys and values of the last chunk of one or two.
   Result<Buffer> Compute(const OpContext& context, std::span<const int32_t> ids);
+  // Of a whole chunk.
+  size_t KeptBytes() const {
+    return size_t{2} * static_cast<size_t>(verifier_->config.num_layers()) *
+           static_cast<size_t>(shape().num_kv_heads) * static_cast<size_t>(HeadElements()) *
+           sizeof(float);
+  }
   int64_t HeadElements() const { return int64_t{kChunk} * shape().head_dim; }
   const LayerConfig& shape() const { return verifier_->config.common_layer(); }
 
   const Model* verifier_;
+  KvType kv_type_;
   std::unique_ptr<LearnedRestorer> selector_;
   VerifierPass pass_;
   MemoryBudget* budget_;

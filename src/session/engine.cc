@@ -9,12 +9,35 @@
 #include "text/tokenizer/bos.h"
 
 namespace kakeya {
+namespace {
+
+// Whatever of the config the bits of keys and values depend on, beside the tensors. Numbers are
+// spelled exactly.
+std::string ShapeText(const Model& model) {
+  const ModelConfig& config = model.config;
+  std::string text =
+      fmt::format("{} {} {} {:a} {}\n", NameOf(config.architecture), config.vocab_size,
+                  config.hidden_size, config.rms_norm_eps, config.tie_word_embeddings);
+  for (const LayerConfig& layer : config.layers) {
+    text +=
+        fmt::format("{} {} {} {} {} {} {}\n", layer.num_heads, layer.num_kv_heads, layer.head_dim,
+                    layer.intermediate_size, layer.qk_norm, layer.rope, layer.sliding_window);
+  }
+  for (const Rotation& rotation : model.rotations) {
+    text += fmt::format("{:a}", rotation.magnitude);
+    for (const float frequency : rotation.frequencies) text += fmt::format(" {:a}", frequency);
+    text += '\n';
+  }
+  return text;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::Load(const std::string& model,
                                              const EngineOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   std::unique_ptr<Engine> engine(new Engine(
-      options.device, options.memory_limit > 0 ? options.memory_limit : AvailableMemory()));
+      model, options.device, options.memory_limit > 0 ? options.memory_limit : AvailableMemory()));
   const int threads = options.threads > 0 ? options.threads : AvailableCores();
   KAKEYA_ASSIGN_OR_RETURN(engine->pool_, ThreadPool::Create(threads));
   // Text first: its mistakes are found in milliseconds, before gigabytes are read.
@@ -26,7 +49,7 @@ Result<std::unique_ptr<Engine>> Engine::Load(const std::string& model,
     KAKEYA_RETURN_IF_ERROR(engine->tokenizer_->LimitIds(vocabulary).WithContext(model));
   }
   if (!options.restorer_dir.empty()) {
-    KAKEYA_RETURN_IF_ERROR(engine->LoadRestorer(model, options.restorer_dir));
+    KAKEYA_RETURN_IF_ERROR(engine->LoadRestorer(options.restorer_dir));
   }
   engine->load_seconds_ =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -55,9 +78,22 @@ Result<std::vector<int32_t>> Engine::EncodeChat(ChatInput input, size_t* repeate
   return ids;
 }
 
-Status Engine::LoadRestorer(const std::string& model, const std::string& dir) {
-  KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(model));
-  KAKEYA_ASSIGN_OR_RETURN(const std::string fingerprint, Fingerprint(checkpoint));
+Result<std::string> Engine::TensorFingerprint() const {
+  const MutexLock lock(&fingerprint_mutex_);
+  if (tensor_fingerprint_.empty()) {
+    KAKEYA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(path_));
+    KAKEYA_ASSIGN_OR_RETURN(tensor_fingerprint_, Fingerprint(checkpoint));
+  }
+  return tensor_fingerprint_;
+}
+
+Result<std::string> Engine::ModelFingerprint() const {
+  KAKEYA_ASSIGN_OR_RETURN(const std::string tensors, TensorFingerprint());
+  return FingerprintOfText(tensors + ShapeText(*model_));
+}
+
+Status Engine::LoadRestorer(const std::string& dir) {
+  KAKEYA_ASSIGN_OR_RETURN(const std::string fingerprint, TensorFingerprint());
   const size_t before = budget_.used(MemoryTag::kWeights);
   KAKEYA_ASSIGN_OR_RETURN(RestorerModel restorer,
                           RestorerModel::Load(dir, *model_, fingerprint, &budget_, pool_.get()));

@@ -9,10 +9,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend/ops.h"
 #include "base/memory_budget.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "model/forward.h"
@@ -59,14 +61,22 @@ class Engine {
   const std::vector<int32_t>& eos() const { return model_->config.eos_token_ids; }
   OpContext context() const { return {device_, pool_.get()}; }
   MemoryBudget& budget() { return budget_; }
+  // What tells this model from another: of its tensors as they are on disk, and of what the config
+  // makes of them. The first call reads all tensors, and is as good as the files are unchanged
+  // since Load; later ones cost nothing. Errors: those of Checkpoint::Open and Fingerprint.
+  Result<std::string> ModelFingerprint() const KAKEYA_EXCLUDES(fingerprint_mutex_);
   double load_seconds() const { return load_seconds_; }
 
  private:
-  Engine(Device device, size_t memory_limit) : device_(device), budget_(memory_limit) {}
+  Engine(std::string path, Device device, size_t memory_limit)
+      : path_(std::move(path)), device_(device), budget_(memory_limit) {}
   Status LoadText(const std::string& model);
   Status LoadChatTemplate(const std::string& model);
-  Status LoadRestorer(const std::string& model, const std::string& dir);
+  Status LoadRestorer(const std::string& dir);
+  // Of the tensors on disk alone.
+  Result<std::string> TensorFingerprint() const KAKEYA_EXCLUDES(fingerprint_mutex_);
 
+  std::string path_;  // of the model
   Device device_;
   MemoryBudget budget_;  // outlives what is allocated from it, hence before it
   std::unique_ptr<ThreadPool> pool_;
@@ -79,6 +89,8 @@ class Engine {
   std::optional<ChatTemplate> chat_template_;
   Status chat_status_;  // why there is no chat template
   double load_seconds_ = 0;
+  mutable Mutex fingerprint_mutex_;
+  mutable std::string tensor_fingerprint_ KAKEYA_GUARDED_BY(fingerprint_mutex_);  // once known
 };
 
 }  // namespace kakeya

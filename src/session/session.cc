@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cassert>
+#include <string>
+#include <utility>
 
 #include "cache/kv_cache.h"
 #include "session/restorer_factory.h"
 #include "session/scheduler.h"
+#include "session/session_file.h"
 
 namespace kakeya {
 namespace {
@@ -24,6 +27,26 @@ Result<Restoration> NewRestoration(const Engine& engine, const RestoreOptions& o
   KAKEYA_ASSIGN_OR_RETURN(std::unique_ptr<Restorer> restorer, make(engine, budget));
   return Restoration::Create(shape, engine.model().RotationFor(0), std::move(restorer),
                              options.chunks, RestoreBufferBytes(options, shape), budget);
+}
+
+// What the bits of a session depend on beside its tokens.
+Result<SessionTraits> TraitsOf(const Engine& engine, const SessionOptions& options,
+                               const Timeline& timeline) {
+  KAKEYA_ASSIGN_OR_RETURN(std::string model, engine.ModelFingerprint());
+  const KvPolicy& kv = options.kv;
+  SessionTraits traits = {{"the model", std::move(model)},
+                          {"the K/V policy", NameOf(kv.kind)},
+                          {"the K/V type", NameOf(timeline.cache.type())}};
+  if (kv.bounded()) {
+    traits.emplace_back("sink", std::to_string(kv.sink));
+    traits.emplace_back("window", std::to_string(kv.window));
+  }
+  if (timeline.restoration) {
+    const int64_t chunks = timeline.restoration->chunks;
+    traits.emplace_back("the restorer", timeline.restoration->restorer->StateName());
+    traits.emplace_back("restored chunks", chunks == kAllChunks ? "all" : std::to_string(chunks));
+  }
+  return traits;
 }
 
 }  // namespace
@@ -73,6 +96,12 @@ Result<Session> Session::Create(Engine* engine, const SessionOptions& options) {
 
 Status Session::Append(std::span<const int32_t> ids) {
   assert(!answer_);
+  KAKEYA_RETURN_IF_ERROR(CheckTokens(ids, tokens_.size()));
+  tokens_.insert(tokens_.end(), ids.begin(), ids.end());
+  return OkStatus();
+}
+
+Status Session::CheckTokens(std::span<const int32_t> ids, size_t history) const {
   const int32_t vocabulary = engine_->model().config.vocab_size;
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= vocabulary) {
@@ -80,10 +109,7 @@ Status Session::Append(std::span<const int32_t> ids) {
                              vocabulary - 1);
     }
   }
-  KAKEYA_RETURN_IF_ERROR(
-      CheckContext(static_cast<int64_t>(tokens_.size() + ids.size()), /*generates=*/false));
-  tokens_.insert(tokens_.end(), ids.begin(), ids.end());
-  return OkStatus();
+  return CheckContext(static_cast<int64_t>(history + ids.size()), /*generates=*/false);
 }
 
 Status Session::Truncate(int64_t n) {
@@ -96,6 +122,27 @@ Status Session::Truncate(int64_t n) {
   KAKEYA_RETURN_IF_ERROR(kakeya::Truncate(engine_->context(), n, &timeline_));
   tokens_.resize(static_cast<size_t>(n));
   return OkStatus();
+}
+
+Status Session::Save(const std::string& path) const {
+  assert(!answer_);
+  KAKEYA_ASSIGN_OR_RETURN(const SessionTraits traits, TraitsOf(*engine_, options_, timeline_));
+  return WriteSessionFile(path, traits, tokens_, timeline_);
+}
+
+Result<Session> Session::Load(Engine* engine, const SessionOptions& options,
+                              const std::string& path) {
+  KAKEYA_ASSIGN_OR_RETURN(Session session, Create(engine, options));
+  Timeline* const timeline = &session.timeline_;
+  KAKEYA_ASSIGN_OR_RETURN(const SessionTraits traits, TraitsOf(*engine, options, *timeline));
+  const auto check = [&](std::span<const int32_t> ids) { return session.CheckTokens(ids, 0); };
+  KAKEYA_ASSIGN_OR_RETURN(session.tokens_, ReadSessionFile(path, traits, check, timeline));
+  const auto hidden = static_cast<size_t>(engine->model().config.hidden_size);
+  if (!timeline->hidden.empty() && timeline->hidden.size() != hidden) {
+    return Corrupt("{}: the final state has {} numbers instead of {}", path,
+                   timeline->hidden.size(), hidden);
+  }
+  return session;
 }
 
 Status Session::CheckContext(int64_t tokens, bool generates) const {

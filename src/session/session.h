@@ -93,6 +93,21 @@ class Session {
   // those of the restorer; nothing has changed then. REQUIRES: no answer is under way.
   Status Truncate(int64_t n);
 
+  // Writes all that the session needs to go on, to a file that appears whole or not at all
+  // (docs/session_file.md). The first call of an engine reads the model's files, to tell them from
+  // others. Errors name the file: Unavailable when the system refuses, InvalidArgument for a name
+  // that can't be a file's, Unsupported when the restorer's state can't be saved. REQUIRES: no
+  // answer is under way.
+  Status Save(const std::string& path) const;
+  // A session that goes on where the saved one stood, to the same bits; what it counted begins
+  // anew. `options` are those that the saved session had, but for prefill_block and the size of the
+  // restore buffer, which may differ. Errors: those of Create; one line that names the file where
+  // that can't be read (NotFound, Unavailable), is damaged (Corrupt), is of another version
+  // (Unsupported), or belongs to another model, restorer or options (InvalidArgument).
+  // REQUIRES: the engine outlives the session.
+  static Result<Session> Load(Engine* engine, const SessionOptions& options,
+                              const std::string& path);
+
   // Continues the history to the end of an answer. Errors: those of Start and of the steps. The
   // history keeps what had been streamed.
   Result<Generation> Generate(const GenerateOptions& options);
@@ -133,6 +148,9 @@ class Session {
         options_(options),
         budget_(std::move(budget)),
         timeline_(std::move(timeline)) {}
+
+  // Whether these ids can be a history. Errors: those of Append.
+  Status CheckTokens(std::span<const int32_t> ids, size_t history) const;
 
   // For the scheduler: what the next step brings, and what came of it.
   StepSequence BeginStep();
