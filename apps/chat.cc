@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <ctime>
 #include <iostream>
 #include <optional>
@@ -11,6 +10,7 @@
 #include "format/read_file.h"
 #include "options.h"
 #include "output.h"
+#include "session/conversation.h"
 #include "verbs.h"
 
 namespace kakeya::cli {
@@ -37,79 +37,6 @@ std::tm LocalTime() {
   localtime_r(&now, &local);
   return local;
 }
-
-// The conversation as messages, and as the tokens that the session has of it.
-class Conversation {
- public:
-  static Result<Conversation> Create(Engine* engine, const ChatFlags& flags) {
-    KAKEYA_RETURN_IF_ERROR(engine->CheckChat());
-    Conversation conversation(engine, flags);
-    KAKEYA_RETURN_IF_ERROR(conversation.Clear());
-    return conversation;
-  }
-
-  Status Clear() {
-    messages_ = Json::array();
-    if (!flags_->system.empty()) {
-      messages_.push_back({{"role", "system"}, {"content", flags_->system}});
-    }
-    return NewSession();
-  }
-
-  // Adds a user's message and streams the answer. After an error the conversation is as it was
-  // before.
-  Result<Generation> Answer(const std::string& message, const GenerateOptions& options) {
-    messages_.push_back({{"role", "user"}, {"content", message}});
-    Result<Generation> answer = Continue(options);
-    if (answer.ok()) {
-      messages_.push_back({{"role", "assistant"}, {"content", answer->text}});
-    } else {
-      messages_.erase(messages_.size() - 1);
-    }
-    return answer;
-  }
-
-  const Session& session() const { return *session_; }
-
- private:
-  Conversation(Engine* engine, const ChatFlags& flags) : engine_(engine), flags_(&flags) {}
-
-  Result<Generation> Continue(const GenerateOptions& options) {
-    ChatInput input;
-    input.messages = messages_;
-    input.now = LocalTime();
-    size_t repeated_bos = 0;
-    KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
-                            engine_->EncodeChat(std::move(input), &repeated_bos));
-    if (!warned_of_bos_) warned_of_bos_ = WarnOfRepeatedBos(repeated_bos);
-    KAKEYA_RETURN_IF_ERROR(AppendNew(ids));
-    return session_->Generate(options);
-  }
-
-  // Gives the session what it doesn't have yet. A template may write an earlier turn differently
-  // than the model did (it drops thoughts, say); then what is cached no longer fits, and the
-  // conversation is read again.
-  Status AppendNew(const std::vector<int32_t>& ids) {
-    const std::vector<int32_t>& have = session_->tokens();
-    const bool continues =
-        have.size() < ids.size() && std::equal(have.begin(), have.end(), ids.begin());
-    if (!continues) KAKEYA_RETURN_IF_ERROR(NewSession());
-    return session_->Append(std::span(ids).subspan(session_->tokens().size()));
-  }
-
-  Status NewSession() {
-    session_.reset();  // its memory goes before the new one's comes
-    KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine_, flags_->kv.ToOptions()));
-    session_.emplace(std::move(session));
-    return OkStatus();
-  }
-
-  Engine* engine_;
-  const ChatFlags* flags_;
-  Json messages_;
-  bool warned_of_bos_ = false;
-  std::optional<Session> session_;
-};
 
 void PrintStats(const Session& session) {
   const KvUsage usage = session.kv_usage();
@@ -149,7 +76,10 @@ Result<int> Run(ChatFlags flags) {
   KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                           flags.model.Load(flags.kv.RestorerDir()));
   flags.kv.Settle(*engine);
-  KAKEYA_ASSIGN_OR_RETURN(Conversation conversation, Conversation::Create(engine.get(), flags));
+  KAKEYA_ASSIGN_OR_RETURN(Conversation conversation,
+                          Conversation::Create(engine.get(), {.system = flags.system,
+                                                              .session = flags.kv.ToOptions(),
+                                                              .now = LocalTime}));
   CatchInterrupt();
   const bool interactive = isatty(STDIN_FILENO) != 0;
   if (interactive) PrintErr("Type a message, or /help.\n");
@@ -166,7 +96,8 @@ Result<int> Run(ChatFlags flags) {
     if (done == total) progress.Clear();
   };
 
-  bool warned = false;
+  bool warned_of_bos = false;
+  bool warned_of_restores = false;
   std::string attachment;
   int exit_code = kExitOk;
   ChatReader reader(&std::cin);
@@ -184,7 +115,8 @@ Result<int> Run(ChatFlags flags) {
       attachment.clear();
       KAKEYA_RETURN_IF_ERROR(output);
       if (status.ok()) KAKEYA_RETURN_IF_ERROR(Print("\n"));
-      if (!warned) warned = WarnOfFailedRestores(conversation.session());
+      if (!warned_of_bos) warned_of_bos = WarnOfRepeatedBos(conversation.repeated_bos());
+      if (!warned_of_restores) warned_of_restores = WarnOfFailedRestores(conversation.session());
     }
     if (!status.ok()) exit_code = Fail(status);
     ClearInterrupt();

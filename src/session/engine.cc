@@ -61,20 +61,27 @@ Result<const Tokenizer*> Engine::tokenizer() const {
   return &*tokenizer_;
 }
 
-Result<std::vector<int32_t>> Engine::EncodeChat(ChatInput input, size_t* repeated_bos) const {
+Result<std::vector<Segment>> Engine::RenderChat(ChatInput input) const {
   KAKEYA_RETURN_IF_ERROR(chat_status_);
-  KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, this->tokenizer());
   input.bos_token = chat_settings_.bos_token;
   input.eos_token = chat_settings_.eos_token;
-  KAKEYA_ASSIGN_OR_RETURN(const std::vector<Segment> rendered, chat_template_->Render(input));
-  // The template has written the beginning-of-text token itself, where the model wants one. Some
-  // write it twice: in so many letters, and as bos_token.
+  return chat_template_->Render(input);
+}
+
+// The template has written the beginning-of-text token itself, where the model wants one. Some
+// write it twice: in so many letters, and as bos_token.
+Result<size_t> Engine::DropRepeatedBos(std::vector<int32_t>* ids) const {
+  KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, this->tokenizer());
+  const std::string& bos = chat_settings_.bos_token;
+  return kakeya::DropRepeatedBos(bos.empty() ? tokenizer->bos_id() : tokenizer->IdOf(bos), ids);
+}
+
+Result<std::vector<int32_t>> Engine::EncodeChat(ChatInput input) const {
+  KAKEYA_ASSIGN_OR_RETURN(const std::vector<Segment> rendered, RenderChat(std::move(input)));
+  KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, this->tokenizer());
   KAKEYA_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
                           tokenizer->EncodeSegments(rendered, {.add_special_tokens = false}));
-  const std::string& bos = chat_settings_.bos_token;
-  const size_t dropped =
-      DropRepeatedBos(bos.empty() ? tokenizer->bos_id() : tokenizer->IdOf(bos), &ids);
-  if (repeated_bos != nullptr) *repeated_bos = dropped;
+  KAKEYA_RETURN_IF_ERROR(DropRepeatedBos(&ids).status());
   return ids;
 }
 

@@ -46,12 +46,17 @@ class Engine {
   const Model& model() const { return *model_; }
   // Errors: NotFound when the model has no tokenizer, Unsupported when it has one of another kind.
   Result<const Tokenizer*> tokenizer() const;
-  // A conversation as the token ids that the model's chat template makes of it; bos_token and
-  // eos_token are filled in. A beginning-of-text token that the template writes more than once is
-  // left once; `repeated_bos` learns how many were dropped. Errors: NotFound when the model has no
-  // chat template, Corrupt when that can't be parsed, and those of ChatTemplate::Render.
-  Result<std::vector<int32_t>> EncodeChat(ChatInput input, size_t* repeated_bos = nullptr) const;
-  // The same errors before there is anything to say.
+  // A conversation as the token ids that the model's chat template makes of it: RenderChat, the
+  // tokenizer, and DropRepeatedBos. Their errors.
+  Result<std::vector<int32_t>> EncodeChat(ChatInput input) const;
+  // A conversation as the chat template writes it; bos_token and eos_token are filled in. Errors:
+  // NotFound when the model has no chat template, Corrupt when that can't be parsed, and those of
+  // ChatTemplate::Render.
+  Result<std::vector<Segment>> RenderChat(ChatInput input) const;
+  // Leaves one of the beginning-of-text tokens that a rendered conversation begins with, and says
+  // how many were dropped. Errors: those of tokenizer().
+  Result<size_t> DropRepeatedBos(std::vector<int32_t>* ids) const;
+  // Errors: those of RenderChat before there is anything to say.
   Status CheckChat() const { return chat_status_; }
   // The trained restorer's parameters; null if none was asked for.
   const RestorerModel* restorer() const { return restorer_.get(); }

@@ -101,27 +101,32 @@ void AddedTokenMatcher::Add(std::string_view pattern, const AddedToken* token) {
   if (ends_[node] == nullptr) ends_[node] = token;
 }
 
-AddedTokenMatcher::Match AddedTokenMatcher::LongestAt(std::string_view text, size_t at) const {
+AddedTokenMatcher::Match AddedTokenMatcher::LongestAt(std::string_view text, size_t at,
+                                                      size_t* reach) const {
   Match best;
   uint32_t node = 0;
-  for (size_t i = at; i < text.size(); ++i) {
+  size_t i = at;
+  for (; i < text.size(); ++i) {
     const auto edge = edges_.find(Edge(node, text[i]));
     if (edge == edges_.end()) break;
     node = edge->second;
     if (ends_[node] != nullptr) best = {ends_[node], i + 1 - at};
   }
+  *reach = std::max(*reach, i + 1);
   return best;
 }
 
 void AddedTokenMatcher::Split(std::string_view text, const TrustMap& trusted,
                               std::vector<TextPiece>* pieces) const {
+  constexpr size_t kMaxCharBytes = 4;
   size_t done = 0;
+  size_t reach = 0;
   for (size_t at = 0; at < text.size();) {
     if (!first_bytes_[static_cast<uint8_t>(text[at])]) {
       ++at;
       continue;
     }
-    const Match match = LongestAt(text, at);
+    const Match match = LongestAt(text, at, &reach);
     if (match.token == nullptr) {
       ++at;
       continue;
@@ -134,11 +139,17 @@ void AddedTokenMatcher::Split(std::string_view text, const TrustMap& trusted,
       at = std::min(end, trusted.NextBeginAfter(begin));
       continue;
     }
+    if (match.token->single_word || match.token->rstrip) {
+      reach = std::max(reach, (match.token->rstrip ? SkipSpace(text, end) : end) + kMaxCharBytes);
+    }
     if (match.token->single_word && !IsSingleWord(text, begin, end)) continue;
+    // Not where it takes white space along, nor where the token before has taken some of it.
+    const size_t start = begin;
     if (match.token->lstrip) begin = SkipSpaceBack(text, begin, std::min(done, begin));
     if (match.token->rstrip) end = SkipSpace(text, end);
     if (done < begin) pieces->push_back({text.substr(done, begin - done), nullptr});
-    pieces->push_back({text.substr(begin, end - begin), match.token});
+    const bool is_cut = begin == start && done <= begin;
+    pieces->push_back({text.substr(begin, end - begin), match.token, is_cut ? reach : 0});
     done = end;
   }
   if (done < text.size()) pieces->push_back({text.substr(done), nullptr});

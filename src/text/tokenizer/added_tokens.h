@@ -47,6 +47,10 @@ class TrustMap {
 struct TextPiece {
   std::string_view text;
   const AddedToken* token = nullptr;
+  // Of a token that a text may be cut before: both parts have the pieces that they have in the
+  // whole. That holds for every text that begins with the same `cut_reach` bytes, equally trusted.
+  // 0: no cut here.
+  size_t cut_reach = 0;
 };
 
 // Finds added tokens: leftmost first, of several that start there the longest.
@@ -65,7 +69,8 @@ class AddedTokenMatcher {
     const AddedToken* token = nullptr;
     size_t length = 0;
   };
-  Match LongestAt(std::string_view text, size_t at) const;
+  // Raises `reach` to the end of what was looked at; beyond the text where its end was.
+  Match LongestAt(std::string_view text, size_t at, size_t* reach) const;
 
   static uint64_t Edge(uint32_t node, char byte) {
     return (uint64_t{node} << 8) | static_cast<uint8_t>(byte);

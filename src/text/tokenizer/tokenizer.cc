@@ -18,15 +18,19 @@ class Encoder {
   Encoder(const TokenizerParts& parts, size_t text_bytes)
       : parts_(parts), regex_scratch_(text_bytes) {}
 
-  Status Run(std::string_view text, const TrustMap& trusted) {
+  // `cuts` may be null.
+  Status Run(std::string_view text, const TrustMap& trusted, std::vector<CutPoint>* cuts) {
     std::vector<TextPiece> pieces;
     parts_.raw_matcher.Split(text, trusted, &pieces);
     for (const TextPiece& piece : pieces) {
+      const auto offset = static_cast<size_t>(piece.text.data() - text.data());
       if (piece.token != nullptr) {
+        if (cuts != nullptr && piece.cut_reach > 0) {
+          cuts->push_back({offset, ids_.size(), piece.cut_reach});
+        }
         ids_.push_back(piece.token->id);
         continue;
       }
-      const auto offset = static_cast<size_t>(piece.text.data() - text.data());
       KAKEYA_RETURN_IF_ERROR(AddNormalized(piece.text, offset, trusted));
     }
     return OkStatus();
@@ -112,7 +116,8 @@ Status Tokenizer::LimitIds(int32_t end) {
 }
 
 Result<std::vector<int32_t>> Tokenizer::EncodeText(std::string_view text, const TrustMap& trusted,
-                                                   const EncodeOptions& options) const {
+                                                   const EncodeOptions& options,
+                                                   std::vector<CutPoint>* cuts) const {
   if (text.size() > kMaxEncodeBytes) {
     return InvalidArgument("text of {} bytes is longer than the limit of {}", text.size(),
                            kMaxEncodeBytes);
@@ -121,7 +126,7 @@ Result<std::vector<int32_t>> Tokenizer::EncodeText(std::string_view text, const 
     return InvalidArgument("text is not valid UTF-8 at byte {}", bad);
   }
   Encoder encoder(*parts_, text.size());
-  KAKEYA_RETURN_IF_ERROR(encoder.Run(text, trusted));
+  KAKEYA_RETURN_IF_ERROR(encoder.Run(text, trusted, cuts));
   std::vector<int32_t> ids = encoder.TakeIds();
   if (options.add_special_tokens) {
     ids.insert(ids.begin(), parts_->prefix_ids.begin(), parts_->prefix_ids.end());
@@ -135,11 +140,13 @@ Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view text,
                                                const EncodeOptions& options) const {
   TrustMap trusted;
   if (options.parse_special) trusted.Add(0, text.size());
-  return EncodeText(text, trusted, options);
+  return EncodeText(text, trusted, options, nullptr);
 }
 
 Result<std::vector<int32_t>> Tokenizer::EncodeSegments(std::span<const Segment> segments,
-                                                       const EncodeOptions& options) const {
+                                                       const EncodeOptions& options,
+                                                       std::vector<CutPoint>* cuts) const {
+  if (cuts != nullptr) cuts->clear();
   std::string text;
   TrustMap trusted;
   for (const Segment& segment : segments) {
@@ -147,7 +154,7 @@ Result<std::vector<int32_t>> Tokenizer::EncodeSegments(std::span<const Segment> 
     text += segment.text;
     if (segment.trusted || options.parse_special) trusted.Add(begin, text.size());
   }
-  return EncodeText(text, trusted, options);
+  return EncodeText(text, trusted, options, cuts);
 }
 
 std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) const {

@@ -39,6 +39,16 @@ struct EncodeOptions {
   bool add_special_tokens = true;  // what the post-processor adds (BOS, EOS)
 };
 
+// A place before an added token where an encoded text may be cut: what stands on one side of it
+// doesn't change the ids of the other.
+struct CutPoint {
+  size_t offset = 0;  // bytes before it
+  size_t ids = 0;     // ids of these bytes
+  // Every text that begins with the same `reach` bytes, equally trusted, has this cut and these
+  // ids, too.
+  size_t reach = 0;
+};
+
 // Longest text that Encode takes, in bytes.
 inline constexpr size_t kMaxEncodeBytes = size_t{256} << 20;
 
@@ -70,9 +80,11 @@ class Tokenizer {
 
   // The segments are one text: words and tokens run across the borders. A special token is
   // recognised only where all of its bytes are trusted; options.parse_special trusts everything.
-  // Added tokens that aren't special are recognised everywhere.
+  // Added tokens that aren't special are recognised everywhere. `cuts`, if not null, becomes the
+  // cut points in order; their ids are counted without what the post-processor adds.
   Result<std::vector<int32_t>> EncodeSegments(std::span<const Segment> segments,
-                                              const EncodeOptions& options = {}) const;
+                                              const EncodeOptions& options = {},
+                                              std::vector<CutPoint>* cuts = nullptr) const;
 
   // Ids without a token give nothing; bytes that aren't UTF-8 give U+FFFD.
   std::string Decode(std::span<const int32_t> ids, bool skip_special) const;
@@ -92,7 +104,8 @@ class Tokenizer {
  private:
   explicit Tokenizer(std::unique_ptr<const TokenizerParts> parts);
   Result<std::vector<int32_t>> EncodeText(std::string_view text, const TrustMap& trusted,
-                                          const EncodeOptions& options) const;
+                                          const EncodeOptions& options,
+                                          std::vector<CutPoint>* cuts) const;
 
   int32_t id_limit_ = std::numeric_limits<int32_t>::max();
   std::unique_ptr<const TokenizerParts> parts_;
