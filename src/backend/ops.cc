@@ -43,6 +43,23 @@ void AddInPlace(const OpContext& context, float* x, const float* y, int64_t n) {
   cpu::AddInPlace(context.pool, x, y, n);
 }
 
+void CopyRows(const OpContext& context, const float* x, int64_t stride, int64_t rows, int64_t cols,
+              float* out) {
+  if (context.device == Device::kRef) return ref::CopyRows(x, stride, rows, cols, out);
+  cpu::CopyRows(context.pool, x, stride, rows, cols, out);
+}
+
+void SplitQkv(const OpContext& context, const float* qkv, int rows, const QkvDims& dims, float* q,
+              float* k, float* v) {
+  if (context.device == Device::kRef) return ref::SplitQkv(qkv, rows, dims, q, k, v);
+  cpu::SplitQkv(context.pool, qkv, rows, dims, q, k, v);
+}
+
+bool AllWithin(const OpContext& context, const float* x, int64_t n, float largest) {
+  if (context.device == Device::kRef) return ref::AllWithin(x, n, largest);
+  return cpu::AllWithin(context.pool, x, n, largest);
+}
+
 void StoreKv(const OpContext& context, const float* k, const float* v, int rows, int kv_heads,
              int head_dim, KvType kv_type, void* page, int first_slot) {
   assert(first_slot >= 0 && first_slot + rows <= kChunk);

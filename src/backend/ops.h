@@ -30,6 +30,7 @@
 
 #include "backend/kv_page.h"
 #include "backend/packed_matrix.h"
+#include "base/device.h"
 #include "base/tensor_view.h"
 #include "base/thread_pool.h"
 
@@ -43,15 +44,13 @@ inline constexpr int kLanes = 16;
 // What attention is made for: query heads per KV head (and kMaxHeadDim elements of a head).
 inline constexpr int kMaxGroup = 24;
 
-enum class Device {
-  kRef,  // scalar truth, for tests
-  kCpu,  // vectorised, best instruction set found at run time
-};
-
-// Where operators run. Copyable; the pool outlives it.
+// Where operators run. Copyable; the pool outlives it. Tensors that an operator is given lie in
+// space().
 struct OpContext {
   Device device = Device::kCpu;
   ThreadPool* pool = nullptr;  // null: the calling thread alone
+
+  MemorySpace space() const { return SpaceOf(device); }
 };
 
 // One layer's keys and values of kChunk consecutive positions, the first a multiple of kChunk, as
@@ -157,7 +156,8 @@ void RmsNorm(const OpContext& context, const float* x, const float* weight, floa
              int dim, float* out);
 
 // Rotates x (rows, heads, head_dim) in place, halves convention (dimension d pairs with d +
-// head_dim / 2), with cos and sin (rows, head_dim / 2).
+// head_dim / 2), with cos and sin (rows, head_dim / 2). Rows that share a position are one row with
+// more heads.
 void Rope(const OpContext& context, float* x, int rows, int heads, int head_dim, const float* cos,
           const float* sin);
 
@@ -166,6 +166,25 @@ void SwiGlu(const OpContext& context, const float* gate, const float* up, int64_
 
 // x (n) += y (n).
 void AddInPlace(const OpContext& context, float* x, const float* y, int64_t n);
+
+// out (rows, cols) = the first cols elements of each row of x, rows `stride` elements apart.
+// REQUIRES: they don't overlap.
+void CopyRows(const OpContext& context, const float* x, int64_t stride, int64_t rows, int64_t cols,
+              float* out);
+
+// One row of queries, keys and values, side by side.
+struct QkvDims {
+  int64_t q = 0;
+  int64_t kv = 0;  // of the keys, and of the values
+
+  int64_t row() const { return q + 2 * kv; }
+};
+// qkv (rows, dims.row()) apart into q (rows, dims.q), k and v (rows, dims.kv).
+void SplitQkv(const OpContext& context, const float* qkv, int rows, const QkvDims& dims, float* q,
+              float* k, float* v);
+
+// Whether each of x (n) is a number of at most this magnitude.
+bool AllWithin(const OpContext& context, const float* x, int64_t n, float largest);
 
 // Writes rows of keys and values (rows, kv_heads, head_dim), rounded to nearest even or quantised
 // as backend/kv_page.h says, into the slots [first_slot, first_slot + rows) of one page. REQUIRES:

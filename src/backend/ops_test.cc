@@ -232,5 +232,78 @@ TEST(AddInPlace, EqualsReference) {
   }
 }
 
+TEST(CopyRows, TakesTheBeginningOfEachRow) {
+  std::mt19937 rng(9);
+  constexpr int64_t kStride = 70;
+  for (const int64_t rows : {1, 100, 900}) {
+    const std::vector<float> x = RandomFloats(rows * kStride, &rng);
+    for (const int64_t cols : {int64_t{1}, int64_t{33}, kStride}) {
+      for (const Device device : {Device::kRef, Device::kCpu}) {
+        for (ThreadPool* pool : AllPools()) {
+          std::vector<float> out(static_cast<size_t>(rows * cols));
+          CopyRows({device, pool}, x.data(), kStride, rows, cols, out.data());
+          for (int64_t row = 0; row < rows; ++row) {
+            ASSERT_TRUE(BitEqual(x.data() + row * kStride, out.data() + row * cols, cols));
+          }
+        }
+      }
+    }
+  }
+}
+
+// Each element of qkv names its row and column.
+TEST(SplitQkv, TakesRowsApart) {
+  const QkvDims dims{.q = 48, .kv = 16};
+  for (const int rows : {1, 7, 500}) {
+    std::vector<float> qkv(static_cast<size_t>(rows * dims.row()));
+    for (size_t i = 0; i < qkv.size(); ++i) qkv[i] = static_cast<float>(i);
+    for (const Device device : {Device::kRef, Device::kCpu}) {
+      for (ThreadPool* pool : AllPools()) {
+        const OpContext context{device, pool};
+        std::vector<float> q(rows * dims.q), k(rows * dims.kv), v(rows * dims.kv);
+        SplitQkv(context, qkv.data(), rows, dims, q.data(), k.data(), v.data());
+        for (int64_t row = 0; row < rows; ++row) {
+          const float* const in = qkv.data() + row * dims.row();
+          ASSERT_TRUE(BitEqual(in, q.data() + row * dims.q, dims.q));
+          ASSERT_TRUE(BitEqual(in + dims.q, k.data() + row * dims.kv, dims.kv));
+          ASSERT_TRUE(BitEqual(in + dims.q + dims.kv, v.data() + row * dims.kv, dims.kv));
+        }
+      }
+    }
+  }
+}
+
+TEST(AllWithin, FindsWhatIsBeyondAndWhatIsNoNumber) {
+  for (const int64_t n : {1, 17, 50000}) {
+    for (const Device device : {Device::kRef, Device::kCpu}) {
+      for (ThreadPool* pool : AllPools()) {
+        const OpContext context{device, pool};
+        std::vector<float> x(static_cast<size_t>(n), -65504.0f);
+        EXPECT_TRUE(AllWithin(context, x.data(), n, 65504.0f));
+        for (const float bad : {65505.0f, -1e30f, INFINITY, -INFINITY, NAN}) {
+          x[static_cast<size_t>(n - 1)] = bad;
+          EXPECT_FALSE(AllWithin(context, x.data(), n, 65504.0f)) << bad;
+        }
+      }
+    }
+  }
+}
+
+// Rows that share a position are one row with more heads.
+TEST(Rope, OneRowOfManyHeadsTurnsAllAlike) {
+  std::mt19937 rng(10);
+  constexpr int kRows = 5, kHeads = 3, kHeadDim = 40;
+  std::vector<float> x = RandomFloats(kRows * kHeads * kHeadDim, &rng);
+  const std::vector<float> cos = RandomFloats(kHeadDim / 2, &rng);
+  const std::vector<float> sin = RandomFloats(kHeadDim / 2, &rng);
+  std::vector<float> expected = x;
+  for (int row = 0; row < kRows; ++row) {
+    Rope({Device::kRef, nullptr}, expected.data() + row * kHeads * kHeadDim, 1, kHeads, kHeadDim,
+         cos.data(), sin.data());
+  }
+  Rope({Device::kCpu, nullptr}, x.data(), 1, kRows * kHeads, kHeadDim, cos.data(), sin.data());
+  EXPECT_TRUE(BitEqual(expected.data(), x.data(), x.size()));
+}
+
 }  // namespace
 }  // namespace kakeya

@@ -44,6 +44,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
     Free();
     budget_ = std::exchange(other.budget_, nullptr);
     tag_ = other.tag_;
+    space_ = other.space_;
     data_ = std::exchange(other.data_, nullptr);
     size_ = std::exchange(other.size_, 0);
   }
@@ -59,7 +60,8 @@ void Buffer::Free() {
 
 MemoryBudget::~MemoryBudget() { assert(used() == 0 && "a buffer outlived its budget"); }
 
-Result<Buffer> MemoryBudget::Allocate(MemoryTag tag, size_t bytes, const char* what) {
+Result<Buffer> MemoryBudget::Allocate(MemoryTag tag, size_t bytes, const char* what,
+                                      MemorySpace space) {
   // Reserved before it is asked for, so that two threads can't both pass the limit.
   KAKEYA_RETURN_IF_ERROR(Reserve(tag, bytes, what));
   void* data = ::operator new(std::max<size_t>(bytes, 1), AlignmentOf(bytes), std::nothrow);
@@ -69,7 +71,7 @@ Result<Buffer> MemoryBudget::Allocate(MemoryTag tag, size_t bytes, const char* w
   }
   WishForHugePages(data, bytes);
   RecordPeak(tag);
-  return Buffer(this, tag, static_cast<std::byte*>(data), bytes);
+  return Buffer(this, tag, space, static_cast<std::byte*>(data), bytes);
 }
 
 void MemoryBudget::RecordPeak(MemoryTag tag) {

@@ -17,6 +17,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/device.h"
 #include "base/mutex.h"
 #include "base/status.h"
 
@@ -44,6 +45,8 @@ class Buffer {
   ~Buffer() { Free(); }
 
   std::byte* data() const { return data_; }
+  // The memory that data() points into.
+  MemorySpace space() const { return space_; }
   size_t size() const { return size_; }
   template <typename T>
   T* as() const {
@@ -54,11 +57,12 @@ class Buffer {
 
  private:
   friend class MemoryBudget;
-  Buffer(MemoryBudget* budget, MemoryTag tag, std::byte* data, size_t size)
-      : budget_(budget), tag_(tag), data_(data), size_(size) {}
+  Buffer(MemoryBudget* budget, MemoryTag tag, MemorySpace space, std::byte* data, size_t size)
+      : budget_(budget), tag_(tag), space_(space), data_(data), size_(size) {}
 
   MemoryBudget* budget_ = nullptr;
   MemoryTag tag_ = MemoryTag::kScratch;
+  MemorySpace space_ = MemorySpace::kHost;
   std::byte* data_ = nullptr;
   size_t size_ = 0;
 };
@@ -74,8 +78,9 @@ class MemoryBudget {
   ~MemoryBudget();
 
   // Errors: ResourceExhausted when the limit or the system's memory doesn't allow it; `what` names
-  // the buffer in it.
-  Result<Buffer> Allocate(MemoryTag tag, size_t bytes, const char* what);
+  // the buffer in it. The bytes lie in `space`; the limit holds for those of all spaces together.
+  Result<Buffer> Allocate(MemoryTag tag, size_t bytes, const char* what,
+                          MemorySpace space = MemorySpace::kHost);
 
   size_t limit() const { return limit_; }
   // What Allocate would still give, here and in all parents.

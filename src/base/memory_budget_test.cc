@@ -30,6 +30,17 @@ TEST(MemoryBudget, BuffersAreAlignedAndLargeOnesBeginWithAHugePage) {
   EXPECT_EQ(0u, budget.used());
 }
 
+TEST(MemoryBudget, ABufferKnowsItsSpaceWhereverItGoes) {
+  MemoryBudget budget;
+  for (const Device device : {Device::kRef, Device::kCpu}) {
+    auto made = budget.Allocate(MemoryTag::kKv, 100, "kv", SpaceOf(device));
+    ASSERT_TRUE(made.ok());
+    const Buffer moved = std::move(*made);
+    EXPECT_EQ(moved.space(), SpaceOf(device));
+    moved.data()[99] = std::byte{1};  // which is memory that the processor may write
+  }
+}
+
 TEST(MemoryBudget, CountsWhatIsAliveByTag) {
   MemoryBudget budget;
   auto kv = budget.Allocate(MemoryTag::kKv, 100, "kv");

@@ -11,17 +11,6 @@
 namespace kakeya {
 namespace {
 
-// qkv (rows, q_dim + 2 * kv_dim) apart into q, k and v, each with its rows side by side.
-void Split(const float* qkv, int rows, int64_t q_dim, int64_t kv_dim, float* q, float* k,
-           float* v) {
-  for (int64_t row = 0; row < rows; ++row) {
-    const float* in = qkv + row * (q_dim + 2 * kv_dim);
-    std::copy_n(in, q_dim, q + row * q_dim);
-    std::copy_n(in + q_dim, kv_dim, k + row * kv_dim);
-    std::copy_n(in + q_dim + kv_dim, kv_dim, v + row * kv_dim);
-  }
-}
-
 // One layer's queries, keys and values of all rows, in the workspace.
 struct Projections {
   float* q;
@@ -36,7 +25,7 @@ void ProjectQkv(const OpContext& context, const LayerConfig& layer, const QkvWei
   if (weights.stacked()) {
     float* const qkv = workspace->qkv.as<float>();
     MatMul(context, input, rows, weights.parts[0], qkv);
-    Split(qkv, rows, layer.q_size(), layer.kv_size(), out.q, out.k, out.v);
+    SplitQkv(context, qkv, rows, {.q = layer.q_size(), .kv = layer.kv_size()}, out.q, out.k, out.v);
     return;
   }
   MatMul(context, input, rows, weights.parts[0], out.q);
@@ -193,12 +182,13 @@ void AttentionBlock(const OpContext& context, const LayerPass& pass, std::span<S
             k);
   }
   if (pass.tap.k != nullptr) {
-    std::copy_n(k, rows * shape.kv_size(), pass.tap.k);
-    std::copy_n(projections.v, rows * shape.kv_size(), pass.tap.v);
+    CopyRows(context, k, shape.kv_size(), rows, shape.kv_size(), pass.tap.k);
+    CopyRows(context, projections.v, shape.kv_size(), rows, shape.kv_size(), pass.tap.v);
   }
   // Chunks are chosen by what a query looks for, not by where it stands.
   if (workspace->restored) {
-    std::copy_n(projections.q, rows * shape.q_size(), workspace->plain_q.as<float>());
+    CopyRows(context, projections.q, shape.q_size(), rows, shape.q_size(),
+             workspace->plain_q.as<float>());
   }
   const float* const cos = workspace->cos[shape.rope].as<float>();
   const float* const sin = workspace->sin[shape.rope].as<float>();

@@ -125,7 +125,7 @@ void Forward(const OpContext& context, const Model& model, std::span<const int32
     if (AllFailed(sequences)) return;
     FeedForwardBlock(context, model, layer, rows, workspace);
     if (tap < taps.layers.size() && taps.layers[tap] == layer) {
-      std::copy_n(hidden, int64_t{rows} * config.hidden_size, taps.outputs[tap++]);
+      CopyRows(context, hidden, config.hidden_size, rows, config.hidden_size, taps.outputs[tap++]);
     }
   }
   RmsNorm(context, hidden, model.weights.final_norm.as<float>(), config.rms_norm_eps, rows,

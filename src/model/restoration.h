@@ -43,7 +43,10 @@ struct Restoration {
   int64_t chunks = 0;
   RestoreBuffer buffer;
   ChunkRope rope;
-  Rotation rotation;
+  // (head_dim / 2) each: the rotation to the restorer's max_distance, where far pages' queries
+  // stand.
+  std::vector<float> far_cos;
+  std::vector<float> far_sin;
   RestoreStats stats = {};
 };
 

@@ -208,16 +208,10 @@ Result<std::vector<std::vector<ChunkVisit>>> Choose(const OpContext& context, in
 // The queries as far pages see them: all at max_distance.
 void RotateFar(const OpContext& context, const LayerConfig& config, int rows,
                const PieceQueries& queries, const Restoration& restoration) {
-  const size_t half = static_cast<size_t>(config.head_dim) / 2;
-  std::vector<float> cos(half);
-  std::vector<float> sin(half);
-  RopeTables(restoration.rotation, restoration.restorer->max_distance(), 1, cos.data(), sin.data());
-  const int64_t row = int64_t{config.num_heads} * config.head_dim;
-  std::copy_n(queries.plain, rows * row, queries.far);
-  for (int r = 0; r < rows; ++r) {
-    Rope(context, queries.far + r * row, 1, config.num_heads, config.head_dim, cos.data(),
-         sin.data());
-  }
+  const int heads = rows * config.num_heads;
+  CopyRows(context, queries.plain, config.head_dim, heads, config.head_dim, queries.far);
+  Rope(context, queries.far, 1, heads, config.head_dim, restoration.far_cos.data(),
+       restoration.far_sin.data());
 }
 
 }  // namespace
@@ -227,11 +221,16 @@ Result<Restoration> Restoration::Create(const KvShape& shape, const Rotation& ro
                                         size_t buffer_bytes, MemoryBudget* budget) {
   KAKEYA_ASSIGN_OR_RETURN(RestoreBuffer buffer, RestoreBuffer::Create(shape, buffer_bytes, budget));
   KAKEYA_ASSIGN_OR_RETURN(ChunkRope rope, ChunkRope::Create(rotation, budget));
+  const size_t half = rotation.frequencies.size();
+  std::vector<float> far_cos(half);
+  std::vector<float> far_sin(half);
+  RopeTables(rotation, restorer->max_distance(), 1, far_cos.data(), far_sin.data());
   return Restoration{.restorer = std::move(restorer),
                      .chunks = chunks,
                      .buffer = std::move(buffer),
                      .rope = std::move(rope),
-                     .rotation = rotation};
+                     .far_cos = std::move(far_cos),
+                     .far_sin = std::move(far_sin)};
 }
 
 Status Restoration::Truncate(const OpContext& context, int64_t n) {

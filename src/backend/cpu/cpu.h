@@ -19,6 +19,11 @@ void Rope(ThreadPool* pool, float* x, int rows, int heads, int head_dim, const f
           const float* sin);
 void SwiGlu(ThreadPool* pool, const float* gate, const float* up, int64_t n, float* out);
 void AddInPlace(ThreadPool* pool, float* x, const float* y, int64_t n);
+void CopyRows(ThreadPool* pool, const float* x, int64_t stride, int64_t rows, int64_t cols,
+              float* out);
+void SplitQkv(ThreadPool* pool, const float* qkv, int rows, const QkvDims& dims, float* q, float* k,
+              float* v);
+bool AllWithin(ThreadPool* pool, const float* x, int64_t n, float largest);
 void StoreKv(ThreadPool* pool, const float* k, const float* v, int rows, int kv_heads, int head_dim,
              KvType kv_type, void* page, int first_slot);
 int64_t AttentionScratchFloats(int heads, int kv_heads, int head_dim);

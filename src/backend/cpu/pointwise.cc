@@ -1,5 +1,7 @@
-// The operators between the products: RmsNorm, Rope, SwiGlu, AddInPlace.
+// The operators between the products: RmsNorm, Rope, SwiGlu, AddInPlace, and what moves rows about.
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
 
 #include "backend/cpu/cpu.h"
@@ -133,6 +135,41 @@ void AddInPlace(ThreadPool* pool, float* x, const float* y, int64_t n) {
   OverItems(pool, n, 1, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(AddRange)(x + begin, y + begin, end - begin);
   });
+}
+
+void CopyRows(ThreadPool* pool, const float* x, int64_t stride, int64_t rows, int64_t cols,
+              float* out) {
+  OverItems(pool, rows, cols, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      std::copy_n(x + row * stride, cols, out + row * cols);
+    }
+  });
+}
+
+void SplitQkv(ThreadPool* pool, const float* qkv, int rows, const QkvDims& dims, float* q, float* k,
+              float* v) {
+  OverItems(pool, rows, dims.row(), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* const in = qkv + row * dims.row();
+      std::copy_n(in, dims.q, q + row * dims.q);
+      std::copy_n(in + dims.q, dims.kv, k + row * dims.kv);
+      std::copy_n(in + dims.q + dims.kv, dims.kv, v + row * dims.kv);
+    }
+  });
+}
+
+bool AllWithin(ThreadPool* pool, const float* x, int64_t n, float largest) {
+  const auto most = std::bit_cast<uint32_t>(largest);
+  std::atomic<bool> within{true};
+  OverItems(pool, n, 1, [&](int64_t begin, int64_t end) {
+    // Magnitudes compared as whole numbers, without a branch: the compiler makes vectors of it.
+    uint32_t beyond = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      beyond |= (std::bit_cast<uint32_t>(x[i]) & 0x7fffffffu) > most ? 1 : 0;
+    }
+    if (beyond != 0) within.store(false, std::memory_order_relaxed);
+  });
+  return within;
 }
 
 }  // namespace kakeya::cpu

@@ -42,4 +42,26 @@ void AddInPlace(float* x, const float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] += y[i];
 }
 
+void CopyRows(const float* x, int64_t stride, int64_t rows, int64_t cols, float* out) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t i = 0; i < cols; ++i) out[row * cols + i] = x[row * stride + i];
+  }
+}
+
+void SplitQkv(const float* qkv, int rows, const QkvDims& dims, float* q, float* k, float* v) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* const in = qkv + row * dims.row();
+    for (int64_t i = 0; i < dims.q; ++i) q[row * dims.q + i] = in[i];
+    for (int64_t i = 0; i < dims.kv; ++i) k[row * dims.kv + i] = in[dims.q + i];
+    for (int64_t i = 0; i < dims.kv; ++i) v[row * dims.kv + i] = in[dims.q + dims.kv + i];
+  }
+}
+
+bool AllWithin(const float* x, int64_t n, float largest) {
+  for (int64_t i = 0; i < n; ++i) {
+    if (!(std::fabs(x[i]) <= largest)) return false;  // NaN compares with nothing
+  }
+  return true;
+}
+
 }  // namespace kakeya::ref

@@ -17,6 +17,9 @@ void RmsNorm(const float* x, const float* weight, float eps, int rows, int dim, 
 void Rope(float* x, int rows, int heads, int head_dim, const float* cos, const float* sin);
 void SwiGlu(const float* gate, const float* up, int64_t n, float* out);
 void AddInPlace(float* x, const float* y, int64_t n);
+void CopyRows(const float* x, int64_t stride, int64_t rows, int64_t cols, float* out);
+void SplitQkv(const float* qkv, int rows, const QkvDims& dims, float* q, float* k, float* v);
+bool AllWithin(const float* x, int64_t n, float largest);
 void StoreKv(const float* k, const float* v, int rows, int kv_heads, int head_dim, KvType kv_type,
              void* page, int first_slot);
 void Attention(const AttentionArgs& args);

@@ -7,12 +7,6 @@
 
 namespace kakeya {
 
-void CopyRows(const OpContext& context, const float* x, int64_t stride, int64_t rows, int64_t cols,
-              float* out) {
-  if (context.device == Device::kRef) return ref::CopyRows(x, stride, rows, cols, out);
-  cpu::CopyRows(x, stride, rows, cols, out);
-}
-
 void GatherFeatures(const OpContext& context, const TokenFeatures& tokens,
                     std::span<const int32_t> ids, float* out) {
   if (context.device == Device::kRef) return ref::GatherFeatures(tokens, ids, out);

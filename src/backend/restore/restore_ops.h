@@ -24,12 +24,7 @@
 
 namespace kakeya {
 
-// --- Moving, quantising and pooling activations
-// ---------------------------------------------------
-
-// out (rows, cols) = the first cols elements of each row of x, rows `stride` elements apart.
-void CopyRows(const OpContext& context, const float* x, int64_t stride, int64_t rows, int64_t cols,
-              float* out);
+// --- Quantising and pooling activations -------------------------------------------------------
 
 // In place of a token that there is not.
 inline constexpr int32_t kNoToken = -1;

@@ -117,10 +117,6 @@ HWY_EXPORT(PoolSlice);
 
 }  // namespace
 
-void CopyRows(const float* x, int64_t stride, int64_t rows, int64_t cols, float* out) {
-  for (int64_t row = 0; row < rows; ++row) std::copy_n(x + row * stride, cols, out + row * cols);
-}
-
 void GatherFeatures(const TokenFeatures& tokens, std::span<const int32_t> ids, float* out) {
   for (const int32_t id : ids) {
     if (id == kNoToken) {

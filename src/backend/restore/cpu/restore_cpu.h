@@ -11,7 +11,6 @@
 
 namespace kakeya::cpu {
 
-void CopyRows(const float* x, int64_t stride, int64_t rows, int64_t cols, float* out);
 void GatherFeatures(const TokenFeatures& tokens, std::span<const int32_t> ids, float* out);
 void QuantizeRows(const float* x, int rows, int dim, int8_t* q, float* scales);
 void PoolSummaries(const SummaryShape& shape, const float* logits, const float* projected,

@@ -26,12 +26,6 @@ void PoolSlice(const float* logits, int logit_stride, const float* values, int s
 
 }  // namespace
 
-void CopyRows(const float* x, int64_t stride, int64_t rows, int64_t cols, float* out) {
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t i = 0; i < cols; ++i) out[row * cols + i] = x[row * stride + i];
-  }
-}
-
 void GatherFeatures(const TokenFeatures& tokens, std::span<const int32_t> ids, float* out) {
   for (size_t n = 0; n < ids.size(); ++n) {
     for (int i = 0; i < tokens.dim; ++i) {
