@@ -63,7 +63,7 @@ class StateSource {
   template <typename T>
   Result<T> ReadNumber() {
     static_assert(std::is_arithmetic_v<T>);
-    T value;
+    T value{};
     KAKEYA_RETURN_IF_ERROR(Read(std::as_writable_bytes(std::span(&value, 1))));
     return value;
   }
