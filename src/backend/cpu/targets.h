@@ -5,8 +5,7 @@
 #define KAKEYA_BACKEND_CPU_TARGETS_H_
 
 // Scalable vectors, and SSSE3: nothing is made for them.
-#define KAKEYA_NO_TARGETS \
-  (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+#define KAKEYA_NO_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 
 // Kernels take minutes to compile under sanitizers, for each instruction set. Builds that look for
 // wrong addresses leave out the one that is like its neighbours but for the width of a register;
