@@ -140,7 +140,7 @@ Result<Job> JobOfGguf(const QuantizeFlags& flags, DType type) {
     job.metadata.SetRaw(header.metadata[i].first,
                         {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
-  KAKEYA_ASSIGN_OR_RETURN(const auto alignment, file.GetUnsigned(std::string(kGgufAlignmentKey)));
+  KAKEYA_ASSIGN_OR_RETURN(const auto alignment, file.GetUnsigned(kGgufAlignmentKey));
   job.alignment = alignment.value_or(job.alignment);
   KAKEYA_RETURN_IF_ERROR(file.CheckIntact());
   return job;

@@ -174,7 +174,7 @@ inline AffineGroup QuantizeAffine(const float* x, int n, int levels, uint8_t* co
   float max = x[0];
   bool finite = true;
   for (int i = 0; i < n; ++i) {
-    finite = finite && x[i] - x[i] == 0;
+    finite = finite && std::isfinite(x[i]);
     if (x[i] < min) min = x[i];
     if (x[i] > max) max = x[i];
   }

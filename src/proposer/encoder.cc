@@ -149,7 +149,7 @@ void Encoder::Mix(const OpContext& context, const ProposerLayer& layer, void* pr
   AddInPlace(context, hidden, normed, elements);
 }
 
-void Encoder::Finish(const OpContext& context, const ChunkRecord& record, Slot* slot) const {
+void Encoder::Finish(const OpContext& context, const MutableChunkRecord& record, Slot* slot) const {
   const RestorerConfig& config = model_->config;
   float* const normed = slot->normed.as<float>();
   float* const outputs = slot->outputs.as<float>();
@@ -184,13 +184,14 @@ void Encoder::RunLayers(const OpContext& inner, ThreadPool* outer, const History
   has_predecessor_ = true;
 }
 
-void Encoder::Encode(const OpContext& context, const History& history, int64_t first, int count) {
+void Encoder::Encode(const OpContext& context, int64_t first, int count, History* history) {
   // Several chunks are a task each, a single one is spread over the threads operator by operator:
   // the bits are the same.
   const OpContext inner{context.device, count > 1 ? nullptr : context.pool};
   ThreadPool* const outer = count > 1 ? context.pool : nullptr;
-  RunLayers(inner, outer, history, first, count);
-  ParallelFor(outer, count, [&](int64_t i) { Finish(inner, history.At(first + i), &slots_[i]); });
+  RunLayers(inner, outer, *history, first, count);
+  ParallelFor(outer, count,
+              [&](int64_t i) { Finish(inner, history->MutableAt(first + i), &slots_[i]); });
 }
 
 Status Encoder::SaveState(StateSink* sink) const {

@@ -33,9 +33,9 @@ class Encoder {
   static Result<Encoder> Create(const Model* verifier, const RestorerModel* model,
                                 MemoryBudget* budget);
 
-  // Fills in codes and summaries of the chunks [first, first + count), which follow those encoded
-  // so far. REQUIRES: records up to there hold their ids; count in [1, kPassChunks].
-  void Encode(const OpContext& context, const History& history, int64_t first, int count);
+  // Fills in codes and summaries of the history's chunks [first, first + count), which follow those
+  // encoded so far. REQUIRES: records up to there hold their ids; count in [1, kPassChunks].
+  void Encode(const OpContext& context, int64_t first, int count, History* history);
   // Goes back to where only the first `chunks` chunks have been encoded: what those that follow
   // want of their predecessor is computed again. REQUIRES: the history holds those chunks.
   void Rewind(const OpContext& context, const History& history, int64_t chunks);
@@ -77,7 +77,7 @@ class Encoder {
   // The rest of a layer. `predecessor`: a page, null for the first chunk.
   void Mix(const OpContext& context, const ProposerLayer& layer, void* predecessor,
            Slot* slot) const;
-  void Finish(const OpContext& context, const ChunkRecord& record, Slot* slot) const;
+  void Finish(const OpContext& context, const MutableChunkRecord& record, Slot* slot) const;
 
   const Model* verifier_;
   const RestorerModel* model_;

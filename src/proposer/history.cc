@@ -44,23 +44,40 @@ void History::Truncate(int64_t chunks) {
 
 ChunkRecord History::At(int64_t chunk) const {
   assert(chunk >= 0 && chunk < chunks());
-  ChunkRecord out;
-  out.ids = records_[chunk].as<int32_t>();
-  out.code_scales = reinterpret_cast<float*>(out.ids + kChunk);
-  out.summary_scales = out.code_scales + kChunk;
-  out.codes = reinterpret_cast<int8_t*>(out.summary_scales + segments_);
-  out.summaries = reinterpret_cast<uint8_t*>(out.codes + int64_t{kChunk} * code_dim_);
-  return out;
+  const int32_t* const ids = records_[chunk].as<int32_t>();
+  const auto* const code_scales = reinterpret_cast<const float*>(ids + kChunk);
+  const float* const summary_scales = code_scales + kChunk;
+  const auto* const codes = reinterpret_cast<const int8_t*>(summary_scales + segments_);
+  const int8_t* const end = codes + int64_t{kChunk} * code_dim_;
+  return {.ids = ids,
+          .code_scales = code_scales,
+          .summary_scales = summary_scales,
+          .codes = codes,
+          .summaries = reinterpret_cast<const uint8_t*>(end)};
 }
 
-std::span<std::byte> History::CodesOf(int64_t chunk) const {
+MutableChunkRecord History::MutableAt(int64_t chunk) {
+  const ChunkRecord record = At(chunk);
+  return {.ids = const_cast<int32_t*>(record.ids),
+          .code_scales = const_cast<float*>(record.code_scales),
+          .summary_scales = const_cast<float*>(record.summary_scales),
+          .codes = const_cast<int8_t*>(record.codes),
+          .summaries = const_cast<uint8_t*>(record.summaries)};
+}
+
+std::span<const std::byte> History::CodesOf(int64_t chunk) const {
   assert(chunk >= 0 && chunk < chunks());
   const Buffer& record = records_[chunk];
-  return std::span(record.data(), record.size()).subspan(kChunk * sizeof(int32_t));
+  return std::span<const std::byte>(record.data(), record.size()).subspan(kChunk * sizeof(int32_t));
+}
+
+std::span<std::byte> History::MutableCodesOf(int64_t chunk) {
+  const std::span<const std::byte> codes = CodesOf(chunk);
+  return {const_cast<std::byte*>(codes.data()), codes.size()};
 }
 
 void History::Seal(int64_t chunk) {
-  const ChunkRecord record = At(chunk);
+  const MutableChunkRecord record = MutableAt(chunk);
   const auto is_number = [](float scale) { return std::isfinite(scale); };
   const float* const scales = record.code_scales;
   if (std::all_of(scales, scales + kChunk + segments_, is_number)) return;

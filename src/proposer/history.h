@@ -23,11 +23,20 @@ namespace kakeya {
 
 // The parts of one chunk's record.
 struct ChunkRecord {
-  int32_t* ids = nullptr;           // (kChunk)
-  float* code_scales = nullptr;     // (kChunk); NaN: there is no code
-  float* summary_scales = nullptr;  // (segments)
-  int8_t* codes = nullptr;          // (kChunk, code_dim)
-  uint8_t* summaries = nullptr;     // (segments * dim / 2)
+  const int32_t* ids = nullptr;           // (kChunk)
+  const float* code_scales = nullptr;     // (kChunk); NaN: there is no code
+  const float* summary_scales = nullptr;  // (segments)
+  const int8_t* codes = nullptr;          // (kChunk, code_dim)
+  const uint8_t* summaries = nullptr;     // (segments * dim / 2)
+};
+
+// The same, for whoever fills it in.
+struct MutableChunkRecord {
+  int32_t* ids = nullptr;
+  float* code_scales = nullptr;
+  float* summary_scales = nullptr;
+  int8_t* codes = nullptr;
+  uint8_t* summaries = nullptr;
 };
 
 class History {
@@ -49,10 +58,12 @@ class History {
   // Drops the records from `chunks` on.
   void Truncate(int64_t chunks);
   ChunkRecord At(int64_t chunk) const;
+  MutableChunkRecord MutableAt(int64_t chunk);
   // The ids of all chunks, (kChunk) each.
   std::span<const int32_t* const> ids() const { return ids_; }
   // The record without its ids.
-  std::span<std::byte> CodesOf(int64_t chunk) const;
+  std::span<const std::byte> CodesOf(int64_t chunk) const;
+  std::span<std::byte> MutableCodesOf(int64_t chunk);
   // The record has been filled in: notes whether all its scales are numbers. If not, none of its
   // codes will pass for one.
   void Seal(int64_t chunk);

@@ -33,13 +33,13 @@ Status LearnedRestorer::Extend(const OpContext& context, std::span<const int32_t
   while (chunk < whole) {
     const int count = static_cast<int>(std::min<int64_t>(whole - chunk, Encoder::kPassChunks));
     for (int i = 0; i < count; ++i) {
-      const ChunkRecord record = history_.At(chunk + i);
+      const MutableChunkRecord record = history_.MutableAt(chunk + i);
       std::copy_n(pending_.begin(), pending, record.ids);
       std::copy_n(ids.begin(), kChunk - pending, record.ids + pending);
       ids = ids.subspan(kChunk - pending);
       pending = 0;
     }
-    encoder_.Encode(context, history_, chunk, count);
+    encoder_.Encode(context, chunk, count, &history_);
     for (int i = 0; i < count; ++i) history_.Seal(chunk + i);
     chunk += count;
   }
@@ -97,9 +97,9 @@ Status LearnedRestorer::LoadState(StateSource* source, std::span<const int32_t> 
   KAKEYA_RETURN_IF_ERROR(history_.Add(chunks));
   size_ = static_cast<int64_t>(ids.size());
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-    std::copy_n(ids.begin(), kChunk, history_.At(chunk).ids);
+    std::copy_n(ids.begin(), kChunk, history_.MutableAt(chunk).ids);
     ids = ids.subspan(kChunk);
-    KAKEYA_RETURN_IF_ERROR(source->Read(history_.CodesOf(chunk)));
+    KAKEYA_RETURN_IF_ERROR(source->Read(history_.MutableCodesOf(chunk)));
     history_.Seal(chunk);
   }
   std::copy(ids.begin(), ids.end(), pending_.begin());

@@ -120,8 +120,9 @@ TEST_P(ParityTest, CodesAndSummaries) {
 }
 
 // The records as PyTorch would have written them, so that a neighbour doesn't show below.
-void WriteExpectedRecord(const ChunkRecord& record, const RestorerConfig& config, int64_t chunk,
-                         const std::vector<int8_t>& codes, const std::vector<float>& scales) {
+void WriteExpectedRecord(const MutableChunkRecord& record, const RestorerConfig& config,
+                         int64_t chunk, const std::vector<int8_t>& codes,
+                         const std::vector<float>& scales) {
   const int64_t n = int64_t{kChunk} * config.code_dim;
   std::copy_n(codes.begin() + chunk * n, n, record.codes);
   std::copy_n(scales.begin() + chunk * kChunk, kChunk, record.code_scales);
@@ -136,7 +137,8 @@ TEST_P(ParityTest, KeysAndValues) {
   const LayerConfig& shape = model.common_layer();
   const int dim = shape.head_dim;
   for (int64_t chunk = 0; chunk < chunks(); ++chunk) {
-    WriteExpectedRecord(restorer_->history().At(chunk), model_->config, chunk, codes, scales);
+    WriteExpectedRecord(test::Editable(*restorer_).MutableAt(chunk), model_->config, chunk, codes,
+                        scales);
     for (int layer = 0; layer < model.num_layers(); ++layer) {
       for (int head = 0; head < shape.num_kv_heads; ++head) {
         const test::LoadedPage got = test::LoadPage(*restorer_, layer, head, chunk, dim);

@@ -122,6 +122,11 @@ inline std::vector<int32_t> RandomIds(int64_t n, uint32_t seed, int vocab = 97) 
   return ids;
 }
 
+// A restorer's history, to put something else into.
+inline History& Editable(const LearnedRestorer& restorer) {
+  return const_cast<History&>(restorer.history());
+}
+
 inline double At(const PackedMatrix& m, int64_t row, int64_t col) {
   return numerics::Load(m.dtype(), m.data(),
                         (row / kPackWidth * m.cols() + col) * kPackWidth + row % kPackWidth);

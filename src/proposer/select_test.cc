@@ -47,7 +47,7 @@ class SelectTest : public testing::Test {
   }
 
   int kv_heads() const { return models_.verifier.config.common_layer().num_kv_heads; }
-  History& history() const { return const_cast<History&>(restorer_->history()); }
+  History& history() const { return test::Editable(*restorer_); }
 
   // A block of rows that ends at the last position, with the window of 64.
   SelectQueries Block(int rows) {
@@ -193,7 +193,7 @@ TEST_F(SelectTest, TiesGoToTheLowestChunk) {
   }
   const ChunkRecord first = history().At(3);
   for (int64_t c = 4; c < kChunks; ++c) {
-    const ChunkRecord record = history().At(c);
+    const MutableChunkRecord record = history().MutableAt(c);
     std::copy_n(first.summaries, config.summary.segments * config.summary.dim / 2,
                 record.summaries);
     std::copy_n(first.summary_scales, config.summary.segments, record.summary_scales);

@@ -181,8 +181,9 @@ TEST_F(ConversationTest, TemplatesLearnTheDateFromTheGivenClock) {
   std::tm now = {};
   now.tm_year = 126;
   now.tm_mday = 1;
-  Conversation conversation =
-      Conversation::Create(engine_.get(), {.now = [now] { return now; }}).value();
+  ConversationOptions options;
+  options.now = [now] { return now; };
+  Conversation conversation = Conversation::Create(engine_.get(), options).value();
   ASSERT_TRUE(conversation.Answer("hi", options_).ok());
   const auto expected = (*engine_->tokenizer())->Encode("2026hi", {.add_special_tokens = false});
   EXPECT_EQ(conversation.session().tokens()[0], (*expected)[0]);

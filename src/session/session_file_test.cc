@@ -262,7 +262,9 @@ TEST_F(SessionFileFaultTest, WrongNumbersUnderAValidChecksumDoNoHarm) {
       continue;
     }
     const auto answer = session->Generate({.max_tokens = 3, .ignore_eos = true});
-    if (!answer.ok()) EXPECT_EQ(answer.status().message().find('\n'), std::string::npos);
+    if (!answer.ok()) {
+      EXPECT_EQ(answer.status().message().find('\n'), std::string::npos);
+    }
   }
   EXPECT_GT(refused, 100);
 }
