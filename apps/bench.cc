@@ -29,6 +29,7 @@ struct BenchFlags {
   std::vector<std::string> policies = {"full", "window", "restored"};
   std::vector<int64_t> depths = {0, 512, 4096, 16384};
   bool verify_curve = false;
+  int sequences = 1;
   bool cells = false;
   bool json = false;
   std::string csv;
@@ -138,6 +139,7 @@ Result<int> Run(BenchFlags flags) {
   }
   SpeedOptions options{.depths = flags.depths,
                        .verify_curve = flags.verify_curve,
+                       .sequences = flags.sequences,
                        .seconds = flags.seconds,
                        .seed = flags.seed,
                        .interrupted = Interrupted};
@@ -174,12 +176,14 @@ constexpr const char* kFooter =
     "  kakeya bench -m models/demo\n"
     "  kakeya bench -m model.gguf --kv full,restored --depths 0,4096 --seconds 120 --json\n"
     "  kakeya bench -m model.gguf --kv full --depths 0 --verify-curve\n"
+    "  kakeya bench -m model.gguf --kv full --depths 512 --sequences 8\n"
     "\n"
-    "prefill reads --prefill-chunk tokens at once, decode one, verify 1 to 32 with the logits of\n"
-    "each; all stand behind DEPTH positions of random keys and values. Tests take turns until "
-    "their\n"
-    "medians have settled or --seconds are over. 'of read' is the share of the machine's read\n"
-    "bandwidth, measured in the same run, that the pass's weights and exact K/V make up.\n"
+    "prefill reads --prefill-chunk tokens at once, decode one, batch one of each of --sequences,\n"
+    "verify 1 to 32 with the logits of each; all stand behind DEPTH positions of random keys and\n"
+    "values. Tests take turns until their medians have settled or --seconds are over. 'of read' "
+    "is\n"
+    "the share of the machine's read bandwidth, measured in the same run, that the pass's weights\n"
+    "and exact K/V make up.\n"
     "A model of random weights in any geometry, needing no download:\n"
     "\n"
     "  kakeya quantize bench/qwen3-0.6b random-q8.gguf Q8_0 --random-weights\n"
@@ -202,6 +206,10 @@ void RegisterMeasurement(CLI::App* verb, BenchFlags* flags) {
       ->type_name("N,...");
   verb->add_flag("--verify-curve", flags->verify_curve,
                  "Also time checking 1 to 32 tokens at once, with the first policy at depth 0");
+  verb->add_option("--sequences", flags->sequences,
+                   "Also time decoding so many sequences in one pass, everywhere")
+      ->check(CLI::Range(1, kMaxSpeedSequences))
+      ->type_name("N");
   verb->add_option("--seconds", flags->seconds,
                    "Time to measure for, behind loading and filling; every test gets one turn at "
                    "least")

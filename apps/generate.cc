@@ -2,6 +2,8 @@
 #include <fmt/core.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
+
 #include "options.h"
 #include "output.h"
 #include "verbs.h"
@@ -14,8 +16,20 @@ struct GenerateFlags {
   PromptFlags prompt;
   KvFlags kv;
   SamplingFlags sampling;
+  std::string load_session;
+  std::string save_session;
   bool json = false;
 };
+
+// Seconds that Session::Load and Save took.
+struct SessionSeconds {
+  double load = 0;
+  double save = 0;
+};
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 double Rate(int64_t tokens, double seconds) {
   return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
@@ -62,17 +76,36 @@ void PrintSummary(const Generation& generation, const Session& session, const Kv
       HumanBytes(session.kv_usage().history_bytes), NameOf(generation.stop)));
 }
 
+Result<Session> OpenSession(const GenerateFlags& flags, Engine* engine, SessionSeconds* seconds) {
+  const SessionOptions options = flags.kv.ToOptions();
+  if (flags.load_session.empty()) return Session::Create(engine, options);
+  const auto start = std::chrono::steady_clock::now();
+  Result<Session> session = Session::Load(engine, options, flags.load_session);
+  seconds->load = SecondsSince(start);
+  return session;
+}
+
+Status SaveSession(const GenerateFlags& flags, const Session& session, SessionSeconds* seconds) {
+  if (flags.save_session.empty()) return OkStatus();
+  const auto start = std::chrono::steady_clock::now();
+  Status status = session.Save(flags.save_session);
+  seconds->save = SecondsSince(start);
+  return status;
+}
+
 Result<int> Run(GenerateFlags flags) {
   KAKEYA_RETURN_IF_ERROR(flags.kv.Resolve(flags.model));
   // All that can be wrong without a model is found before gigabytes are read.
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.kv.ToOptions()));
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.sampling.ToOptions()));
-  KAKEYA_ASSIGN_OR_RETURN(const Prompt prompt, flags.prompt.Read());
+  KAKEYA_ASSIGN_OR_RETURN(const Prompt prompt,
+                          flags.prompt.Read(/*continues=*/!flags.load_session.empty()));
   KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                           flags.model.Load(flags.kv.RestorerDir()));
   flags.kv.Settle(*engine);
   KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, prompt.Encode(*engine));
-  KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine.get(), flags.kv.ToOptions()));
+  SessionSeconds seconds;
+  KAKEYA_ASSIGN_OR_RETURN(Session session, OpenSession(flags, engine.get(), &seconds));
   KAKEYA_RETURN_IF_ERROR(session.Append(ids));
   const bool has_text = engine->tokenizer().ok();
   const bool stream = !flags.json && has_text;
@@ -97,16 +130,22 @@ Result<int> Run(GenerateFlags flags) {
   KAKEYA_ASSIGN_OR_RETURN(const Generation generation, session.Generate(options));
   progress.Clear();
   KAKEYA_RETURN_IF_ERROR(output);
+  // A file that can't be written costs nobody the answer.
+  const Status saved = SaveSession(flags, session, &seconds);
   if (flags.json) {
     WarnOfFailedRestores(session);
-    KAKEYA_RETURN_IF_ERROR(
-        PrintJson(Report(generation, session, flags.kv, engine->load_seconds())));
+    Json report = Report(generation, session, flags.kv, engine->load_seconds());
+    if (!flags.load_session.empty() || !flags.save_session.empty()) {
+      report["session"] = {{"load_s", seconds.load}, {"save_s", seconds.save}};
+    }
+    KAKEYA_RETURN_IF_ERROR(PrintJson(report));
   } else {
     // Without a tokenizer there is no text, only ids.
     KAKEYA_RETURN_IF_ERROR(Print(has_text ? "\n" : Json(generation.tokens).dump() + "\n"));
     WarnOfFailedRestores(session);
     PrintSummary(generation, session, flags.kv);
   }
+  KAKEYA_RETURN_IF_ERROR(saved);
   return generation.stop == StopReason::kInterrupted ? kExitInterrupted : kExitOk;
 }
 
@@ -121,9 +160,21 @@ void RegisterGenerate(CLI::App* app, int* exit_code) {
   verb->add_flag("--ignore-eos", flags->sampling.ignore_eos,
                  "Go on past an end-of-text token, to the length of -n");
   flags->kv.Register(verb);
+  verb->add_option("--load-session", flags->load_session,
+                   "Go on where a saved session stood, with the same model and K/V options; a "
+                   "prompt is read behind its text, and none is needed")
+      ->type_name("FILE");
+  verb->add_option("--save-session", flags->save_session,
+                   "Save the text and all that was computed of it, to go on from there")
+      ->type_name("FILE");
   verb->add_flag("--json", flags->json, "Print one JSON object instead of the text");
   verb->footer(
-      "Example: kakeya generate -m models/demo -f book.txt -n 32 --kv window --json\n"
+      "Examples:\n"
+      "  kakeya generate -m models/demo -f book.txt -n 32 --kv window --json\n"
+      "  kakeya generate -m models/demo -f book.txt -n 0 --kv restored --save-session "
+      "book.session\n"
+      "  kakeya generate -m models/demo -p 'Who was she?' --kv restored --load-session "
+      "book.session\n"
       "The text is streamed to stdout; a line of figures follows on stderr. Special tokens in a\n"
       "prompt (written as the model's chat template writes it, say) stay text without --special.");
   verb->callback([flags, exit_code] {

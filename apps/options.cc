@@ -325,12 +325,13 @@ void PromptFlags::Register(CLI::App* app) {
       ->excludes(ids_option);
 }
 
-Result<Prompt> PromptFlags::Read() const {
+Result<Prompt> PromptFlags::Read(bool continues) const {
   const size_t given = text_option->count() + file_option->count() + ids_option->count();
+  Prompt prompt{.begins = !continues};
+  if (given == 0 && continues) return prompt;
   if (given != 1) {
     return InvalidArgument("a prompt is needed, and only one: -p TEXT, -f FILE or --ids FILE");
   }
-  Prompt prompt;
   if (ids_option->count() > 0) {
     KAKEYA_ASSIGN_OR_RETURN(prompt.ids, ReadIds(ids_file));
     if (prompt.ids.empty()) return InvalidArgument("{}: the prompt is empty", ids_file);
@@ -346,10 +347,11 @@ Result<Prompt> PromptFlags::Read() const {
 }
 
 Result<std::vector<int32_t>> Prompt::Encode(const Engine& engine) const {
-  if (!ids.empty()) return ids;
+  if (!ids.empty() || text.empty()) return ids;
   KAKEYA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, engine.tokenizer());
-  KAKEYA_ASSIGN_OR_RETURN(std::vector<int32_t> encoded,
-                          tokenizer->Encode(text, {.parse_special = special}));
+  KAKEYA_ASSIGN_OR_RETURN(
+      std::vector<int32_t> encoded,
+      tokenizer->Encode(text, {.parse_special = special, .add_special_tokens = begins}));
   const size_t dropped = DropRepeatedBos(tokenizer->bos_id(), &encoded);
   if (!WarnOfRepeatedBos(dropped) && !special) WarnOfBosAsText(*tokenizer, text);
   return encoded;

@@ -94,9 +94,10 @@ struct SamplingFlags {
 
 // A prompt as text, or as token ids.
 struct Prompt {
-  std::string text;  // not empty, unless there are ids
+  std::string text;
   std::vector<int32_t> ids;
   bool special = false;  // special tokens spelled in the text are meant
+  bool begins = true;    // nothing was read before: what the tokenizer puts in front is added
 
   // Errors: NotFound when there is text and the model has no tokenizer, and those of
   // Tokenizer::Encode.
@@ -114,9 +115,10 @@ struct PromptFlags {
   CLI::Option* ids_option = nullptr;
 
   void Register(CLI::App* app);
-  // The prompt as it was given; needs no model. Errors: InvalidArgument when not exactly one source
-  // is given, and whatever is wrong with it.
-  Result<Prompt> Read() const;
+  // The prompt as it was given; needs no model. `continues`: a text that was read before, which may
+  // go on without a prompt. Errors: InvalidArgument when not exactly one source is given, and
+  // whatever is wrong with it.
+  Result<Prompt> Read(bool continues = false) const;
 };
 
 // Whether a text can be a prompt. Errors: InvalidArgument when it is empty, holds a NUL or isn't

@@ -252,6 +252,37 @@ def context_limit(scratch):
     refused(kakeya("eval", "logits", "-m", folder, "--ids", path, "--out", out), "context_length_exceeded")
 
 
+@case("a session that was saved goes on as if it had never been put away")
+def saved_sessions(scratch):
+    file = scratch / "text.session"
+    for policy in ("full", "window", "restored"):
+        kv = ["--kv", policy, "--ignore-eos", *(["--restorer", "identity"] if policy == "restored" else [])]
+        begin, more = random_ids(200, seed=5), random_ids(30, seed=6)
+        whole = generated(TEXT, begin + more, 8, *kv, scratch=scratch)["tokens"]
+        first = generated(TEXT, begin, 0, *kv, "--save-session", file, scratch=scratch)
+        assert first["tokens"] == [] and first["session"]["save_s"] > 0, first
+        second = generated(TEXT, more, 8, *kv, "--load-session", file, "--save-session", file, scratch=scratch)
+        assert second["tokens"] == whole, f"{policy}: {second['tokens']}, wanted {whole}"
+        assert second["prompt_tokens"] == 230, second
+        longer = generated(TEXT, begin + more, 12, *kv, scratch=scratch)["tokens"]
+        third = succeeds("generate", "-m", TEXT, "-n", 4, *kv, "--load-session", file, "--json").json()
+        assert whole + third["tokens"] == longer, f"{policy}: no prompt: {third['tokens']}, wanted {longer[8:]}"
+
+
+@case("a session that can't be used or saved says why; the answer is printed all the same")
+def bad_sessions(scratch):
+    file = scratch / "text.session"
+    words = ["generate", "-m", TEXT, "-p", "Once", "-n", 4]
+    refused(kakeya(*words, "--load-session", file), str(file))
+    succeeds(*words, "--save-session", file)
+    refused(kakeya(*words, "--load-session", file, *WINDOW), str(file), "policy")
+    refused(kakeya(*words, "--load-session", TEXT / "config.json"), "not a saved session")
+    refused(kakeya("generate", "-m", TEXT, "-n", 4), "a prompt is needed")
+    outcome = kakeya(*words, "--save-session", scratch / "none" / "text.session")
+    assert outcome.code == 2 and outcome.stdout == succeeds(*words).stdout, str(outcome)
+    assert b"none/text.session" in outcome.stderr, str(outcome)
+
+
 @case("Ctrl-C while text is streamed: what was said stays, exit 130")
 def interrupt_while_streaming(scratch):
     outcome = kakeya("generate", "-m", TEXT, "-p", "Once", "-n", 1 << 24, "--temp", 1, *WINDOW,

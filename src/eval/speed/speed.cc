@@ -30,41 +30,40 @@ double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// A session at a depth, ready to run passes.
+// Sessions at a depth, ready to run passes.
 class Bench {
  public:
   // `rows`: tokens of the largest pass.
   static Result<std::unique_ptr<Bench>> Create(Engine* engine, const SessionOptions& options,
-                                               int64_t depth, int64_t rows) {
-    KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine, options));
-    auto bench = std::unique_ptr<Bench>(new Bench(engine, options.kv, depth, std::move(session)));
+                                               int sequences, int64_t depth, int64_t rows) {
+    auto bench = std::unique_ptr<Bench>(new Bench(engine, options.kv, depth));
+    for (int i = 0; i < sequences; ++i) {
+      KAKEYA_ASSIGN_OR_RETURN(Session session, Session::Create(engine, options));
+      bench->sessions_.push_back(std::move(session));
+    }
     KAKEYA_ASSIGN_OR_RETURN(
         bench->workspace_,
         Workspace::Create(engine->model().config, rows, /*logit_rows=*/0,
-                          bench->timeline().restoration.has_value(), &bench->session_.budget()));
+                          options.kv.kind == KvPolicy::Kind::kRestored, &engine->budget()));
     return bench;
   }
 
   const KvPolicy& policy() const { return policy_; }
   int64_t depth() const { return depth_; }
+  int64_t sequences() const { return static_cast<int64_t>(sessions_.size()); }
 
-  // Brings the cache to its depth, with the history told to the restorer.
+  // Brings the caches to their depth, with the history told to the restorers.
   Status Fill(std::mt19937_64* random, const std::function<Status()>& between) {
     if (depth_ == 0) return OkStatus();
-    const OpContext context = engine_->context();
-    for (int64_t told = 0; timeline().restoration && told < depth_;) {
-      const int64_t n = std::min(kTellPiece, depth_ - told);
-      const std::vector<int32_t> ids = RandomIds(n, random);
-      KAKEYA_RETURN_IF_ERROR(timeline().restoration->restorer->Extend(context, ids));
-      told += n;
-      KAKEYA_RETURN_IF_ERROR(between());
+    for (Session& session : sessions_) {
+      KAKEYA_RETURN_IF_ERROR(FillOne(&TimelineOf(&session), random, between));
     }
-    KAKEYA_RETURN_IF_ERROR(AppendRandom(context, depth_, (*random)(), &timeline().cache));
-    return between();
+    return OkStatus();
   }
 
-  // Seconds of one pass over random tokens, with the logits of the last `logit_rows`. `keep`: as a
-  // part of the text, else it is rolled back. The mean of `passes`, one after the other.
+  // Seconds of one pass over random tokens, as many of each sequence, with the logits of the last
+  // `logit_rows`. `keep`: as a part of the text, else it is rolled back. The mean of `passes`, one
+  // after the other.
   Result<double> Time(int64_t tokens, int64_t logit_rows, bool keep, int64_t passes,
                       std::mt19937_64* random) {
     logits_.resize(static_cast<size_t>(logit_rows * engine_->model().config.vocab_size));
@@ -79,13 +78,27 @@ class Bench {
 
   // Of exact K/V, in all layers, per position, as they were allocated. REQUIRES: a pass has run.
   uint64_t slot_bytes() {
-    const KvCache& cache = timeline().cache;
+    const KvCache& cache = TimelineOf(&sessions_[0]).cache;
     return cache.resident_bytes() / static_cast<uint64_t>(cache.resident_slots(/*layer=*/0));
   }
 
  private:
-  Bench(Engine* engine, const KvPolicy& policy, int64_t depth, Session session)
-      : engine_(engine), policy_(policy), depth_(depth), session_(std::move(session)) {}
+  Bench(Engine* engine, const KvPolicy& policy, int64_t depth)
+      : engine_(engine), policy_(policy), depth_(depth) {}
+
+  Status FillOne(Timeline* timeline, std::mt19937_64* random,
+                 const std::function<Status()>& between) const {
+    const OpContext context = engine_->context();
+    for (int64_t told = 0; timeline->restoration && told < depth_;) {
+      const int64_t n = std::min(kTellPiece, depth_ - told);
+      const std::vector<int32_t> ids = RandomIds(n, random);
+      KAKEYA_RETURN_IF_ERROR(timeline->restoration->restorer->Extend(context, ids));
+      told += n;
+      KAKEYA_RETURN_IF_ERROR(between());
+    }
+    KAKEYA_RETURN_IF_ERROR(AppendRandom(context, depth_, (*random)(), &timeline->cache));
+    return between();
+  }
 
   std::vector<int32_t> RandomIds(int64_t n, std::mt19937_64* random) const {
     std::vector<int32_t> ids(static_cast<size_t>(n));
@@ -94,24 +107,28 @@ class Bench {
     return ids;
   }
 
-  Timeline& timeline() { return TimelineOf(&session_); }
-
-  // The random ids of a pass are no part of the session's history: the cache is what is measured,
-  // and the restorer, which is told what becomes final.
+  // The random ids of a pass are no part of a session's history: the caches are what is measured,
+  // and the restorers, which are told what becomes final.
   Status Pass(std::span<const int32_t> ids, int64_t logit_rows, bool keep) {
     const OpContext context = engine_->context();
-    KvCache& cache = timeline().cache;
-    std::optional<Restoration>& restoration = timeline().restoration;
-    if (keep && restoration) {
-      KAKEYA_RETURN_IF_ERROR(restoration->restorer->Extend(context, ids));
+    const size_t rows = ids.size() / sessions_.size();
+    std::vector<Sequence> sequences;
+    for (size_t i = 0; i < sessions_.size(); ++i) {
+      Timeline& timeline = TimelineOf(&sessions_[i]);
+      Restoration* const restoration = timeline.restoration ? &*timeline.restoration : nullptr;
+      if (keep && restoration != nullptr) {
+        KAKEYA_RETURN_IF_ERROR(restoration->restorer->Extend(context, ids.subspan(i * rows, rows)));
+      }
+      KAKEYA_RETURN_IF_ERROR(timeline.cache.Stage(static_cast<int64_t>(rows)));
+      sequences.push_back(
+          {.cache = &timeline.cache, .restoration = restoration, .rows = static_cast<int>(rows)});
     }
-    KAKEYA_RETURN_IF_ERROR(cache.Stage(static_cast<int64_t>(ids.size())));
-    Sequence sequence{.cache = &cache,
-                      .restoration = restoration ? &*restoration : nullptr,
-                      .rows = static_cast<int>(ids.size())};
-    Forward(context, engine_->model(), ids, {&sequence, 1}, {}, &workspace_);
-    cache.Commit(keep && sequence.status.ok() ? cache.staged() : 0);
-    KAKEYA_RETURN_IF_ERROR(sequence.status);
+    Forward(context, engine_->model(), ids, sequences, {}, &workspace_);
+    for (const Sequence& sequence : sequences) {
+      KvCache& cache = *sequence.cache;
+      cache.Commit(keep && sequence.status.ok() ? cache.staged() : 0);
+      KAKEYA_RETURN_IF_ERROR(sequence.status);
+    }
     const int64_t first = static_cast<int64_t>(ids.size()) - logit_rows;
     Logits(context, engine_->model(),
            workspace_.hidden.as<float>() + first * engine_->model().config.hidden_size, logit_rows,
@@ -122,7 +139,7 @@ class Bench {
   Engine* engine_;
   KvPolicy policy_;
   int64_t depth_;
-  Session session_;
+  std::vector<Session> sessions_;
   Workspace workspace_;
   std::vector<float> logits_;
 };
@@ -164,7 +181,10 @@ class SpeedRun {
         slab += KvPageBytes(type, layer.num_kv_heads, layer.head_dim);
       }
       for (const int64_t depth : options_.depths) {
-        const auto slabs = static_cast<uint64_t>(ChunkOf(depth + session.prefill_block) + 1);
+        uint64_t slabs = static_cast<uint64_t>(ChunkOf(depth + session.prefill_block) + 1);
+        if (options_.sequences > 1) {
+          slabs += static_cast<uint64_t>(options_.sequences) * (ChunkOf(depth + 1) + 1);
+        }
         const auto bytes = CheckedMul(slab, slabs);
         const auto sum = bytes ? CheckedAdd(needed, *bytes) : std::nullopt;
         if (!sum || *sum > engine_->budget().available()) {
@@ -189,30 +209,36 @@ class SpeedRun {
   // Sessions at their depths, and the tests on them.
   Status Prepare() {
     const auto total = static_cast<int64_t>(options_.sessions.size() * options_.depths.size());
+    int64_t filled = 0;
     for (const SessionOptions& session : options_.sessions) {
       for (const int64_t depth : options_.depths) {
-        KAKEYA_ASSIGN_OR_RETURN(Bench * bench, Add(session, depth, session.prefill_block));
-        const auto between = [&] {
-          return Between(SpeedPhase::kFill, static_cast<int64_t>(benches_.size()) - 1, total);
-        };
+        KAKEYA_ASSIGN_OR_RETURN(Bench * bench, Add(session, 1, depth, session.prefill_block));
+        const auto between = [&] { return Between(SpeedPhase::kFill, filled, total); };
         KAKEYA_RETURN_IF_ERROR(bench->Fill(&random_, between));
         const bool keep = session.kv.bounded();
         AddTest(SpeedTest::kPrefill, bench, {.passes = 1, .keep = keep}, session.prefill_block);
         const bool restored = session.kv.kind == KvPolicy::Kind::kRestored;
         const int64_t passes = restored ? kRestoredDecodePasses : kDecodePasses;
         AddTest(SpeedTest::kDecode, bench, {.passes = passes, .keep = keep}, 1);
+        if (options_.sequences > 1) {
+          const int n = options_.sequences;
+          KAKEYA_ASSIGN_OR_RETURN(Bench * batch, Add(session, n, depth, n));
+          KAKEYA_RETURN_IF_ERROR(batch->Fill(&random_, between));
+          AddTest(SpeedTest::kBatch, batch, {.passes = passes, .logit_rows = n, .keep = keep}, n);
+        }
+        ++filled;
       }
     }
     if (!options_.verify_curve) return OkStatus();
-    KAKEYA_ASSIGN_OR_RETURN(Bench * bench, Add(options_.sessions[0], 0, kMaxVerifyTokens));
+    KAKEYA_ASSIGN_OR_RETURN(Bench * bench, Add(options_.sessions[0], 1, 0, kMaxVerifyTokens));
     for (int64_t tokens = 1; tokens <= kMaxVerifyTokens; ++tokens) {
       AddTest(SpeedTest::kVerify, bench, {.passes = kVerifyPasses, .logit_rows = tokens}, tokens);
     }
     return OkStatus();
   }
 
-  Result<Bench*> Add(const SessionOptions& session, int64_t depth, int64_t rows) {
-    KAKEYA_ASSIGN_OR_RETURN(auto bench, Bench::Create(engine_, session, depth, rows));
+  Result<Bench*> Add(const SessionOptions& session, int sequences, int64_t depth, int64_t rows) {
+    KAKEYA_ASSIGN_OR_RETURN(auto bench, Bench::Create(engine_, session, sequences, depth, rows));
     benches_.push_back(std::move(bench));
     return benches_.back().get();
   }
@@ -264,9 +290,11 @@ class SpeedRun {
     for (Test& test : tests_) {
       SpeedRow& row = test.row;
       row.seconds = Median(row.cells);
+      const int64_t sequences = test.bench->sequences();
+      const uint64_t kv_bytes = KvBytesRead(test.bench->policy(), row.depth, row.tokens / sequences,
+                                            test.bench->slot_bytes());
       row.bytes =
-          static_cast<double>(out.weight_bytes + KvBytesRead(test.bench->policy(), row.depth,
-                                                             row.tokens, test.bench->slot_bytes()));
+          static_cast<double>(out.weight_bytes + static_cast<uint64_t>(sequences) * kv_bytes);
       row.share_of_read = ShareOfRead(row.bytes, row.seconds, out.read_bytes_per_second);
       out.rows.push_back(std::move(row));
     }
@@ -293,6 +321,8 @@ const char* NameOf(SpeedTest test) {
       return "decode";
     case SpeedTest::kVerify:
       return "verify";
+    case SpeedTest::kBatch:
+      return "batch";
   }
   return "?";
 }

@@ -4,7 +4,8 @@
 // One pass of a test is what a step of the engine computes:
 //   prefill: SessionOptions::prefill_block tokens at once, logits of the last;
 //   decode:  one token and its logits;
-//   verify:  L tokens at once at depth 0, the logits of every one (a drafted block).
+//   verify:  L tokens at once at depth 0, the logits of every one (a drafted block);
+//   batch:   one token and its logits of each of several sequences, in one pass.
 // Tests take turns, so that a noisy minute hits them all, and each reports the median of its turns.
 // The bandwidth is measured in between, all along, and is a median too. What samples a token from
 // logits isn't timed.
@@ -29,12 +30,14 @@
 
 namespace kakeya {
 
-enum class SpeedTest { kPrefill, kDecode, kVerify };
-// "prefill", "decode", "verify".
+enum class SpeedTest { kPrefill, kDecode, kVerify, kBatch };
+// "prefill", "decode", "verify", "batch".
 const char* NameOf(SpeedTest test);
 
 // Tokens that verification is measured for: 1 to so many.
 inline constexpr int64_t kMaxVerifyTokens = 32;
+// Most sequences that one pass is measured with.
+inline constexpr int kMaxSpeedSequences = 64;
 // Deepest position that a measurement may start from.
 inline constexpr int64_t kMaxSpeedDepth = (int64_t{1} << 24) - (int64_t{1} << 17);
 
@@ -48,6 +51,7 @@ struct SpeedOptions {
   std::vector<SessionOptions> sessions = {};  // one per policy
   std::vector<int64_t> depths = {};           // positions in the cache before a pass
   bool verify_curve = false;                  // of the first session
+  int sequences = 1;                          // more than one: "batch" of so many, everywhere
   double seconds = 60;                        // to measure for; every test gets one turn at least
   uint64_t seed = 0;                          // of token ids, keys and values
   // Called now and then. May be empty.
@@ -60,7 +64,7 @@ struct SpeedRow {
   SpeedTest test = SpeedTest::kDecode;
   KvPolicy::Kind kv = KvPolicy::Kind::kFull;
   int64_t depth = 0;
-  int64_t tokens = 0;  // of one pass
+  int64_t tokens = 0;  // of one pass, of all its sequences
   double seconds = 0;  // of one pass: the median of `cells`
   double bytes = 0;    // that a pass reads: weights, and exact K/V in view
   // bytes / seconds / the read bandwidth; nothing where that is more than kMostShareOfRead

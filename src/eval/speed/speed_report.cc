@@ -47,12 +47,22 @@ std::string ShareText(const SpeedRow& row) {
   return row.share_of_read ? fmt::format("{:.1f} %", 100 * *row.share_of_read) : "failed";
 }
 
-// Time of a verification over that of one token.
-double Relative(const Speed& speed, const SpeedRow& row) {
-  const auto one = std::find_if(speed.rows.begin(), speed.rows.end(), [](const SpeedRow& r) {
-    return r.test == SpeedTest::kVerify && r.tokens == 1;
-  });
-  return row.seconds / one->seconds;
+// Time of a verification over that of one token; tokens per second of a batch over those of one
+// sequence. Nothing for other tests.
+std::string Relative(const Speed& speed, const SpeedRow& row) {
+  const auto over = [&](SpeedTest test) -> const SpeedRow& {
+    return *std::find_if(speed.rows.begin(), speed.rows.end(), [&](const SpeedRow& one) {
+      return one.test == test && one.tokens == 1 && one.kv == row.kv && one.depth == row.depth;
+    });
+  };
+  if (row.test == SpeedTest::kVerify) {
+    return fmt::format("  {:5.2f} x the time of one", row.seconds / over(row.test).seconds);
+  }
+  if (row.test == SpeedTest::kBatch) {
+    return fmt::format("  {:5.2f} x the speed of one",
+                       TokensPerSecond(row) / TokensPerSecond(over(SpeedTest::kDecode)));
+  }
+  return "";
 }
 
 }  // namespace
@@ -118,8 +128,7 @@ std::string SpeedTable(const SpeedContext& context, const Speed& speed) {
       const auto [low, high] = std::minmax_element(row.cells.begin(), row.cells.end());
       out += fmt::format(" {:>9.2f} {:>10.2f} {:>6}", 1000 * *low, 1000 * *high, row.cells.size());
     }
-    if (row.test == SpeedTest::kVerify) out += fmt::format("  {:5.2f} x", Relative(speed, row));
-    out += '\n';
+    out += Relative(speed, row) + '\n';
   }
   out += fmt::format("medians of {} turn{}{}\n", speed.turns, speed.turns == 1 ? "" : "s",
                      speed.stable ? "" : "; they had not settled when time was up (--seconds)");

@@ -35,7 +35,7 @@ Json SpeedJson(const SpeedContext& context, const Speed& speed);
 std::string SpeedCsv(const SpeedContext& context, const Speed& speed);
 
 // For people: per row and, with cells, the fastest and the slowest turn. Verification is shown
-// relative to one token.
+// relative to one token, a batch to one sequence.
 std::string SpeedTable(const SpeedContext& context, const Speed& speed);
 
 }  // namespace kakeya

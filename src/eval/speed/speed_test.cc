@@ -102,6 +102,25 @@ TEST_F(SpeedTestFixture, GivesOneRowPerTest) {
   }
 }
 
+TEST_F(SpeedTestFixture, ABatchReadsTheWeightsOnceAndTheKvOfEach) {
+  SpeedOptions options = Options();
+  options.sequences = 3;
+  const Result<Speed> speed = MeasureSpeed(engine_.get(), options);
+  ASSERT_TRUE(speed.ok()) << speed.status().message();
+  ASSERT_EQ(speed->rows.size(), 12u);
+  const auto weights = static_cast<double>(speed->weight_bytes);
+  for (size_t i = 2; i < speed->rows.size(); i += 3) {
+    const SpeedRow& one = speed->rows[i - 1];
+    const SpeedRow& batch = speed->rows[i];
+    EXPECT_EQ(batch.test, SpeedTest::kBatch);
+    EXPECT_EQ(batch.tokens, 3);
+    EXPECT_EQ(batch.kv, one.kv);
+    EXPECT_EQ(batch.depth, one.depth);
+    EXPECT_EQ(batch.bytes - weights, 3 * (one.bytes - weights));
+  }
+  EXPECT_NE(SpeedTable({}, *speed).find("x the speed of one"), std::string::npos);
+}
+
 TEST_F(SpeedTestFixture, BytesAreThoseOfWeightsAndVisibleKv) {
   const Result<Speed> speed = MeasureSpeed(engine_.get(), Options());
   ASSERT_TRUE(speed.ok());
