@@ -327,7 +327,8 @@ void PromptFlags::Register(CLI::App* app) {
 
 Result<Prompt> PromptFlags::Read(bool continues) const {
   const size_t given = text_option->count() + file_option->count() + ids_option->count();
-  Prompt prompt{.begins = !continues};
+  Prompt prompt;
+  prompt.begins = !continues;
   if (given == 0 && continues) return prompt;
   if (given != 1) {
     return InvalidArgument("a prompt is needed, and only one: -p TEXT, -f FILE or --ids FILE");
