@@ -105,7 +105,9 @@ parity_tests() {
 }
 
 tidy_one() {
-  if "$ROOT/build/venv/bin/clang-tidy" --quiet -p "$ROOT/build/tidy" "$1" 2>/dev/null; then echo "1 passed, 0 failed"; else
+  # libstdc++ 12 uses what a newer clang calls deprecated.
+  if "$ROOT/build/venv/bin/clang-tidy" --quiet -p "$ROOT/build/tidy" --extra-arg=-Wno-deprecated-declarations "$1" \
+    2>/dev/null; then echo "1 passed, 0 failed"; else
     echo "0 passed, 1 failed"
     return 1
   fi

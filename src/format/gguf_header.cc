@@ -130,11 +130,11 @@ Status ReadMetadata(uint64_t pairs, gguf::Reader* reader, GgufHeader* header) {
     const uint64_t begin = reader->at();
     KAKEYA_ASSIGN_OR_RETURN(const std::string_view key, reader->String("key", kMaxKeyBytes));
     if (!seen.emplace(key).second) {
-      return Corrupt("key {} at offset {} comes twice", Quoted(std::string(key)), begin);
+      return Corrupt("key {} at offset {} comes twice", Quoted(key), begin);
     }
     const uint64_t value_begin = reader->at();
     Result<GgufValue> value = ReadValue(reader);
-    if (!value.ok()) return value.status().WithContext("key " + Quoted(std::string(key)));
+    if (!value.ok()) return value.status().WithContext("key " + Quoted(key));
     header->metadata.emplace_back(key, *std::move(value));
     header->value_extents.emplace_back(value_begin, reader->at());
   }

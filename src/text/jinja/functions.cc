@@ -58,7 +58,7 @@ Dict Collect(Runtime& runtime, const char* function, const CallArgs& args) {
 Value MakeNamespace(Runtime& runtime, const CallArgs& args) {
   Dict attributes = Collect(runtime, "namespace", args);
   for (const auto& [key, value] : attributes.entries()) {
-    if (key.IsString() && key.AsText()->str().starts_with("_")) {
+    if (key.IsString() && key.AsText()->str().starts_with('_')) {
       Fail("a namespace can't hold {}: names with an underscore in front are reserved",
            Quoted(key.AsText()->str()));
     }

@@ -122,7 +122,7 @@ class Interpreter {
     } else if (target.kind == ExprKind::kAttributeOfName) {
       const Value object = Lookup(target.name, scope);
       if (!object.AsNamespace()) Fail("attributes can be set on a namespace only");
-      if (target.op.starts_with("_")) {
+      if (target.op.starts_with('_')) {
         Fail("a namespace can't hold {}: names with an underscore in front are reserved",
              Quoted(target.op));
       }

@@ -94,7 +94,7 @@ std::string AnyKey(KeyKind kind, RecallRandom* random) {
       for (size_t i = 0, n = 2 + random->Below(2); i < n; ++i) {
         key += "ABCDEFGHJKLMNPQRSTUVWXYZ"[random->Below(24)];
       }
-      key += "-";
+      key += '-';
       for (int i = 0; i < 3; ++i) key += static_cast<char>('0' + random->Below(10));
       return key;
     case KeyKind::kVariable:
