@@ -82,8 +82,7 @@ make_venv() {
 
 # The end-to-end tests that feed the command line what it must survive, for the sanitizers; the others run the same code
 # on good input for minutes, as the unit tests do.
-SURVIVAL="tests/cli/test_bad_input.py tests/cli/test_bad_models.py tests/cli/test_chat.py tests/cli/test_generate.py
-          tests/cli/test_gguf.py tests/cli/test_quantize.py"
+SURVIVAL="tests/cli/test_bad_input.py tests/cli/test_bad_models.py tests/cli/test_chat.py tests/cli/test_gguf.py"
 
 # cli_tests "FILE..." BINARY FLAGS...: end-to-end tests of the command line.
 cli_tests() {
