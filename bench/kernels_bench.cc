@@ -294,7 +294,7 @@ class ModelKv {
           std::memcpy(data, pages_[0][0].data, page);
           continue;
         }
-        StoreKv({}, rows.data(), rows.data(), kChunk, g.kv_heads, g.head_dim, type, data, 0);
+        StoreKv({}, {rows.data(), rows.data(), kChunk, g.kv_heads, g.head_dim}, type, data, 0);
       }
     }
   }
@@ -423,7 +423,7 @@ class Decoder {
     MatMul(context, y_.data(), 1, layer.qkv, q);
     RmsNorm(context, q, norm_.data(), 1e-6f, g_.heads + g_.kv_heads, g_.head_dim, q);
     Rope(context, q, 1, g_.heads + g_.kv_heads, g_.head_dim, angles_.data(), angles_.data());
-    StoreKv(context, k, v, 1, g_.kv_heads, g_.head_dim, kKvType, kv_.pages(index).back().data,
+    StoreKv(context, {k, v, 1, g_.kv_heads, g_.head_dim}, kKvType, kv_.pages(index).back().data,
             static_cast<int>(depth_ % kChunk));
     const RowView view{.end = depth_ + 1};
     Attention(context, ArgsFor(kv_, index, g_, {&view, 1}, scratch_, kKvType, q, mixed_.data()));

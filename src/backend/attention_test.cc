@@ -37,8 +37,9 @@ class Context {
     for (int64_t begin = 0; begin < length; begin += kChunk) {
       storage_.emplace_back(page_bytes, std::byte{0xff});  // NaN in every type, or its scales
       const int rows = static_cast<int>(std::min<int64_t>(kChunk, length - begin));
-      StoreKv({Device::kRef, nullptr}, k_.data() + begin * width, v_.data() + begin * width, rows,
-              shape.kv_heads, shape.head_dim, shape.type, storage_.back().data(), 0);
+      const KvRows in{k_.data() + begin * width, v_.data() + begin * width, rows, shape.kv_heads,
+                      shape.head_dim};
+      StoreKv({Device::kRef, nullptr}, in, shape.type, storage_.back().data(), 0);
     }
   }
 
@@ -306,9 +307,9 @@ TEST(Attention, NaNOnBothSidesOfAViewNeverReachesIt) {
       const int first = slots.first;
       const int end = slots.second;
       std::vector<std::byte> page(KvPageBytes(type, 1, shape.head_dim), std::byte{0xff});
-      StoreKv({Device::kRef, nullptr}, k.data() + first * shape.head_dim,
-              v.data() + first * shape.head_dim, end - first, 1, shape.head_dim, type, page.data(),
-              first);
+      const KvRows in{k.data() + first * shape.head_dim, v.data() + first * shape.head_dim,
+                      end - first, 1, shape.head_dim};
+      StoreKv({Device::kRef, nullptr}, in, type, page.data(), first);
       const KvPage pages[] = {{kChunk, page.data()}};
       const Case c{.q = RandomFloats(2 * shape.heads * shape.head_dim, &rng),
                    .views = {2, {.begin = kChunk + first, .end = kChunk + end}}};
@@ -393,8 +394,8 @@ TEST(StoreKv, EqualsReferenceAndLeavesOtherSlotsAlone) {
       const int first = range.first;
       const int rows = range.second;
       std::vector<std::byte> expected(bytes, std::byte{0x5a});
-      StoreKv({Device::kRef, nullptr}, k.data(), v.data(), rows, shape.kv_heads, shape.head_dim,
-              shape.type, expected.data(), first);
+      const KvRows in{k.data(), v.data(), rows, shape.kv_heads, shape.head_dim};
+      StoreKv({Device::kRef, nullptr}, in, shape.type, expected.data(), first);
       for (int64_t slot = 0; slot < kChunk; ++slot) {
         const bool written = slot >= first && slot < first + rows;
         const std::vector<std::byte> untouched(bytes, std::byte{0x5a});
@@ -407,8 +408,7 @@ TEST(StoreKv, EqualsReferenceAndLeavesOtherSlotsAlone) {
       ForEachTarget([&](const char* target) {
         for (ThreadPool* pool : AllPools()) {
           std::vector<std::byte> page(bytes, std::byte{0x5a});
-          StoreKv({Device::kCpu, pool}, k.data(), v.data(), rows, shape.kv_heads, shape.head_dim,
-                  shape.type, page.data(), first);
+          StoreKv({Device::kCpu, pool}, in, shape.type, page.data(), first);
           ASSERT_EQ(0, std::memcmp(expected.data(), page.data(), bytes)) << target;
         }
       });

@@ -27,7 +27,7 @@ std::vector<std::byte> HeadOf(KvType type, const std::vector<float>& k,
                               const std::vector<float>& v) {
   const int head_dim = static_cast<int>(k.size());
   std::vector<std::byte> head(KvHeadBytes(type, head_dim), std::byte{0xff});
-  StoreKv({Device::kRef, nullptr}, k.data(), v.data(), 1, 1, head_dim, type, head.data(), kSlot);
+  StoreKv({Device::kRef, nullptr}, {k.data(), v.data(), 1, 1, head_dim}, type, head.data(), kSlot);
   return head;
 }
 
@@ -181,8 +181,8 @@ TEST(KvPage, CopiedSlotsAreEqualAndTheOthersAreLeftAlone) {
       std::vector<std::byte> from(KvHeadBytes(type, head_dim));
       std::vector<std::byte> to(from.size());
       const OpContext context{Device::kRef, nullptr};
-      StoreKv(context, k.data(), k.data() + 1, kChunk - 1, 1, head_dim, type, from.data(), 0);
-      StoreKv(context, k.data() + 2, k.data() + 3, kChunk - 1, 1, head_dim, type, to.data(), 0);
+      StoreKv(context, {k.data(), k.data() + 1, kChunk - 1, 1, head_dim}, type, from.data(), 0);
+      StoreKv(context, {k.data() + 2, k.data() + 3, kChunk - 1, 1, head_dim}, type, to.data(), 0);
       const std::vector<std::byte> before = to;
       CopySlots(type, head_dim, from.data(), 5, to.data());
       for (int slot = 0; slot + 1 < kChunk; ++slot) {

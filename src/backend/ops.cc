@@ -60,12 +60,10 @@ bool AllWithin(const OpContext& context, const float* x, int64_t n, float larges
   return cpu::AllWithin(context.pool, x, n, largest);
 }
 
-void StoreKv(const OpContext& context, const float* k, const float* v, int rows, int kv_heads,
-             int head_dim, KvType kv_type, void* page, int first_slot) {
-  assert(first_slot >= 0 && first_slot + rows <= kChunk);
-  if (context.device == Device::kRef)
-    return ref::StoreKv(k, v, rows, kv_heads, head_dim, kv_type, page, first_slot);
-  cpu::StoreKv(context.pool, k, v, rows, kv_heads, head_dim, kv_type, page, first_slot);
+void StoreKv(const OpContext& context, const KvRows& in, KvType type, void* page, int first_slot) {
+  assert(first_slot >= 0 && first_slot + in.rows <= kChunk);
+  if (context.device == Device::kRef) return ref::StoreKv(in, type, page, first_slot);
+  cpu::StoreKv(in, type, page, first_slot);  // a page is written faster than a thread wakes
 }
 
 int64_t AttentionScratchFloats(int heads, int kv_heads, int head_dim) {

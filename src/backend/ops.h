@@ -186,11 +186,17 @@ void SplitQkv(const OpContext& context, const float* qkv, int rows, const QkvDim
 // Whether each of x (n) is a number of at most this magnitude.
 bool AllWithin(const OpContext& context, const float* x, int64_t n, float largest);
 
-// Writes rows of keys and values (rows, kv_heads, head_dim), rounded to nearest even or quantised
-// as backend/kv_page.h says, into the slots [first_slot, first_slot + rows) of one page. REQUIRES:
-// first_slot + rows <= kChunk.
-void StoreKv(const OpContext& context, const float* k, const float* v, int rows, int kv_heads,
-             int head_dim, KvType kv_type, void* page, int first_slot);
+// Rows of keys and values, (rows, kv_heads, head_dim) each.
+struct KvRows {
+  const float* k = nullptr;
+  const float* v = nullptr;
+  int rows = 0;
+  int kv_heads = 1;
+  int head_dim = 0;
+};
+// Writes them, rounded to nearest even or quantised as backend/kv_page.h says, into the slots
+// [first_slot, first_slot + in.rows) of one page. REQUIRES: first_slot + in.rows <= kChunk.
+void StoreKv(const OpContext& context, const KvRows& in, KvType type, void* page, int first_slot);
 
 // Softmax attention of args.rows queries over the visible positions, as described above.
 void Attention(const OpContext& context, const AttentionArgs& args);

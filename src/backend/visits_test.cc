@@ -32,8 +32,10 @@ const Shape kShapes[] = {{4, 2, 64, KvType::kBF16},     {3, 1, 24, KvType::kF16}
 std::vector<std::byte> RandomPage(const Shape& shape, int kv_heads, std::mt19937* rng) {
   std::vector<std::byte> page(KvPageBytes(shape.type, kv_heads, shape.head_dim));
   const int64_t n = int64_t{kChunk} * kv_heads * shape.head_dim;
-  StoreKv({Device::kRef, nullptr}, RandomFloats(n, rng).data(), RandomFloats(n, rng).data(), kChunk,
-          kv_heads, shape.head_dim, shape.type, page.data(), 0);
+  const std::vector<float> k = RandomFloats(n, rng);
+  const std::vector<float> v = RandomFloats(n, rng);
+  StoreKv({Device::kRef, nullptr}, {k.data(), v.data(), kChunk, kv_heads, shape.head_dim},
+          shape.type, page.data(), 0);
   return page;
 }
 

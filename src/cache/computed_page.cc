@@ -16,7 +16,8 @@ Status StoreComputedPage(const OpContext& context, const PageRequest& request, f
   Rope(context, k, kChunk, 1, request.head_dim, request.cos, request.sin);
   // The rotation can make infinities of large numbers.
   if (!AllWithin(context, k, elements, largest)) return unusable("keys");
-  StoreKv(context, k, v, kChunk, 1, request.head_dim, request.type, request.page, 0);
+  StoreKv(context, {.k = k, .v = v, .rows = kChunk, .head_dim = request.head_dim}, request.type,
+          request.page, 0);
   return OkStatus();
 }
 

@@ -71,8 +71,12 @@ void KvGroup::Write(const OpContext& context, int index, int64_t first_position,
     const int slot = static_cast<int>(position % kChunk);
     const int n = std::min(rows - row, kChunk - slot);  // up to the end of this chunk
     const auto store = [&](const Buffer& slab, int count) {
-      StoreKv(context, k + row * row_elements, v + row * row_elements, count, layer_.kv_heads,
-              layer_.head_dim, type_, Page(slab, index), slot);
+      const KvRows in{.k = k + row * row_elements,
+                      .v = v + row * row_elements,
+                      .rows = count,
+                      .kv_heads = layer_.kv_heads,
+                      .head_dim = layer_.head_dim};
+      StoreKv(context, in, type_, Page(slab, index), slot);
     };
     const int64_t chunk = ChunkOf(position);
     store(SlabOf(chunk), n);

@@ -19,13 +19,17 @@ namespace kakeya {
 // ids[first + rows - 1]. An error ends the run; the block stays committed.
 using AfterBlock = std::function<Status(const float* hidden, int64_t first, int64_t rows)>;
 
-// Reads the ids behind those that the timeline holds, in blocks of at most `block` tokens. Neither
-// the cache's contents nor the hidden states depend on `block`. Activations come from `budget`.
+struct ReadOptions {
+  int64_t block = 512;  // tokens of a pass at most; at least 1
+  AfterBlock after_block;
+};
+
+// Reads the ids behind those that the timeline holds, block by block. Neither the cache's contents
+// nor the hidden states depend on the size of a block. Activations come from `budget`.
 // Errors: ResourceExhausted, those of the restorer and of after_block; the blocks before stay
-// committed. REQUIRES: ids are the whole text, timeline->cache.size() < ids.size(); block >= 1.
+// committed. REQUIRES: ids are the whole text, timeline->cache.size() < ids.size().
 Status ReadBlocks(const OpContext& context, const Model& model, std::span<const int32_t> ids,
-                  int64_t block, MemoryBudget* budget, Timeline* timeline,
-                  const AfterBlock& after_block);
+                  const ReadOptions& options, MemoryBudget* budget, Timeline* timeline);
 
 }  // namespace kakeya
 

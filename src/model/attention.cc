@@ -100,14 +100,16 @@ class Attender {
       return OkStatus();
     }
     const int64_t state = shape_.num_heads * AttentionStateFloats(shape_.head_dim);
-    const PieceQueries queries{
+    const RestoredPiece restored{
+        .layer = layer_,
+        .first_position = position,
+        .rows = piece,
         .plain = workspace_.plain_q.as<float>() + row * q_dim,
         .rotated = q,
         .far = workspace_.far_q.as<float>() + rows.scratch_row * q_dim,
         .state = workspace_.attention_state.as<float>() + rows.scratch_row * state,
         .out = out};
-    return AttendRestored(context, shape_, layer_, position, piece, queries, cache,
-                          rows.sequence->restoration);
+    return AttendRestored(context, shape_, restored, cache, rows.sequence->restoration);
   }
 
   const int layer_;

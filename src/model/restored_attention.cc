@@ -206,11 +206,11 @@ Result<std::vector<std::vector<ChunkVisit>>> Choose(const OpContext& context, in
 }
 
 // The queries as far pages see them: all at max_distance.
-void RotateFar(const OpContext& context, const LayerConfig& config, int rows,
-               const PieceQueries& queries, const Restoration& restoration) {
-  const int heads = rows * config.num_heads;
-  CopyRows(context, queries.plain, config.head_dim, heads, config.head_dim, queries.far);
-  Rope(context, queries.far, 1, heads, config.head_dim, restoration.far_cos.data(),
+void RotateFar(const OpContext& context, const LayerConfig& config, const RestoredPiece& piece,
+               const Restoration& restoration) {
+  const int heads = piece.rows * config.num_heads;
+  CopyRows(context, piece.plain, config.head_dim, heads, config.head_dim, piece.far);
+  Rope(context, piece.far, 1, heads, config.head_dim, restoration.far_cos.data(),
        restoration.far_sin.data());
 }
 
@@ -240,40 +240,41 @@ Status Restoration::Truncate(const OpContext& context, int64_t n) {
   return OkStatus();
 }
 
-Status AttendRestored(const OpContext& context, const LayerConfig& config, int layer,
-                      int64_t first_position, int rows, const PieceQueries& queries, KvCache* cache,
-                      Restoration* restoration) {
+Status AttendRestored(const OpContext& context, const LayerConfig& config,
+                      const RestoredPiece& piece, KvCache* cache, Restoration* restoration) {
   static_assert(kStaging <= kMaxSelectRows);
-  const PlanArgs plan{.policy = cache->layer(layer).policy,
-                      .first_position = first_position,
-                      .rows = rows,
+  const PlanArgs plan{.policy = cache->layer(piece.layer).policy,
+                      .first_position = piece.first_position,
+                      .rows = piece.rows,
                       .max_distance = restoration->restorer->max_distance(),
-                      .pages = cache->View(layer, first_position, rows),
+                      .pages = cache->View(piece.layer, piece.first_position, piece.rows),
                       .head_bytes = KvHeadBytes(cache->type(), config.head_dim)};
   KAKEYA_ASSIGN_OR_RETURN(
       const std::vector<std::vector<ChunkVisit>> chosen,
-      Choose(context, layer, plan, queries.plain, config.num_kv_heads, restoration));
-  Rounds rounds(context, layer, config.head_dim, plan, chosen, cache->type(), restoration);
-  if (rounds.AnyFar()) RotateFar(context, config, rows, queries, *restoration);
+      Choose(context, piece.layer, plan, piece.plain, config.num_kv_heads, restoration));
+  Rounds rounds(context, piece.layer, config.head_dim, plan, chosen, cache->type(), restoration);
+  if (rounds.AnyFar()) RotateFar(context, config, piece, *restoration);
   std::array<RowView, kStaging> views;
-  for (int row = 0; row < rows; ++row) views[row] = ViewOf(plan.policy, first_position + row);
-  const VisitArgs args{.q = queries.rotated,
-                       .q_far = queries.far,
-                       .rows = rows,
+  for (int row = 0; row < piece.rows; ++row) {
+    views[row] = ViewOf(plan.policy, piece.first_position + row);
+  }
+  const VisitArgs args{.q = piece.rotated,
+                       .q_far = piece.far,
+                       .rows = piece.rows,
                        .heads = config.num_heads,
                        .kv_heads = config.num_kv_heads,
                        .head_dim = config.head_dim,
                        .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
                        .kv_type = cache->type(),
-                       .views = {views.data(), static_cast<size_t>(rows)}};
-  BeginVisits(args, queries.state);
+                       .views = {views.data(), static_cast<size_t>(piece.rows)}};
+  BeginVisits(args, piece.state);
   std::vector<std::vector<PageVisit>> visits(chosen.size());
   while (true) {
     KAKEYA_ASSIGN_OR_RETURN(const bool any, rounds.Next(&visits));
     if (!any) break;
-    AttendVisits(context, args, visits, queries.state);
+    AttendVisits(context, args, visits, piece.state);
   }
-  FinishVisits(context, args, queries.state, queries.out);
+  FinishVisits(context, args, piece.state, piece.out);
   return OkStatus();
 }
 

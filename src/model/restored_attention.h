@@ -11,8 +11,12 @@
 
 namespace kakeya {
 
-// The queries of one piece of a block in one layer; all (rows, heads, head_dim).
-struct PieceQueries {
+// One piece of a block in one layer: positions [first_position, first_position + rows), and their
+// queries, all (rows, heads, head_dim).
+struct RestoredPiece {
+  int layer = 0;
+  int64_t first_position = 0;
+  int rows = 0;
   const float* plain = nullptr;    // after the norm, before the rotation
   const float* rotated = nullptr;  // at their own positions
   float* far = nullptr;            // scratch: rotated at the restorer's max_distance
@@ -23,11 +27,10 @@ struct PieceQueries {
 // Each query of the piece chooses its chunks, what the buffer lacks is reconstructed, and out
 // becomes the attention over all that the query sees. The piece's own keys and values have been
 // written to the cache. Errors: those of the restorer.
-// REQUIRES: rows <= kStaging; the restorer has been told every position before the piece's last
-// window.
-Status AttendRestored(const OpContext& context, const LayerConfig& config, int layer,
-                      int64_t first_position, int rows, const PieceQueries& queries, KvCache* cache,
-                      Restoration* restoration);
+// REQUIRES: piece.rows <= kStaging; the restorer has been told every position before the piece's
+// last window.
+Status AttendRestored(const OpContext& context, const LayerConfig& config,
+                      const RestoredPiece& piece, KvCache* cache, Restoration* restoration);
 
 }  // namespace kakeya
 

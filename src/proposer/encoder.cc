@@ -110,9 +110,9 @@ void Encoder::Project(const OpContext& context, const ProposerLayer& layer, Slot
   float* const turned = slot->turned.as<float>();
   CopyRows(context, k, p.attention_size(), kChunk, p.attention_size(), turned);
   Rope(context, turned, kChunk, heads, dim, cos, sin);
-  StoreKv(context, turned, v, kChunk, heads, dim, KvType::kF32, slot->predecessor.data(), 0);
+  StoreKv(context, {turned, v, kChunk, heads, dim}, KvType::kF32, slot->predecessor.data(), 0);
   Rope(context, k, kChunk, heads, dim, cos + own_row, sin + own_row);
-  StoreKv(context, k, v, kChunk, heads, dim, KvType::kF32, slot->own.data(), 0);
+  StoreKv(context, {k, v, kChunk, heads, dim}, KvType::kF32, slot->own.data(), 0);
 }
 
 void Encoder::Mix(const OpContext& context, const ProposerLayer& layer, void* predecessor,

@@ -119,12 +119,13 @@ std::vector<float> AllLogits(Engine* engine, const SessionOptions& options,
   const Model& model = engine->model();
   const int64_t vocabulary = model.config.vocab_size;
   std::vector<float> logits(ids.size() * static_cast<size_t>(vocabulary));
-  const Status status = ReadBlocks(
-      engine->context(), model, ids, block, &session.budget(), &TimelineOf(&session),
-      [&](const float* hidden, int64_t first, int64_t rows) {
-        Logits(engine->context(), model, hidden, rows, logits.data() + first * vocabulary);
-        return OkStatus();
-      });
+  const auto keep = [&](const float* hidden, int64_t first, int64_t rows) {
+    Logits(engine->context(), model, hidden, rows, logits.data() + first * vocabulary);
+    return OkStatus();
+  };
+  const Status status =
+      ReadBlocks(engine->context(), model, ids, {.block = block, .after_block = keep},
+                 &session.budget(), &TimelineOf(&session));
   EXPECT_TRUE(status.ok()) << status.message();
   if (usage != nullptr) *usage = session.restore_usage();
   return logits;

@@ -53,7 +53,8 @@ std::vector<float> AllLogits(Engine* engine, const KvPolicy& policy, KvType type
     const auto piece = static_cast<size_t>(pieces[std::min(i, pieces.size() - 1)]);
     done = std::min(done + piece, ids.size());
     EXPECT_TRUE(ReadBlocks(engine->context(), model, std::span(ids).first(done),
-                           static_cast<int64_t>(piece), &engine->budget(), &timeline, keep)
+                           {.block = static_cast<int64_t>(piece), .after_block = keep},
+                           &engine->budget(), &timeline)
                     .ok());
   }
   return logits;

@@ -24,8 +24,7 @@ void CopyRows(ThreadPool* pool, const float* x, int64_t stride, int64_t rows, in
 void SplitQkv(ThreadPool* pool, const float* qkv, int rows, const QkvDims& dims, float* q, float* k,
               float* v);
 bool AllWithin(ThreadPool* pool, const float* x, int64_t n, float largest);
-void StoreKv(ThreadPool* pool, const float* k, const float* v, int rows, int kv_heads, int head_dim,
-             KvType kv_type, void* page, int first_slot);
+void StoreKv(const KvRows& in, KvType type, void* page, int first_slot);
 int64_t AttentionScratchFloats(int heads, int kv_heads, int head_dim);
 void Attention(ThreadPool* pool, const AttentionArgs& args);
 void AttendVisits(ThreadPool* pool, const VisitArgs& args,

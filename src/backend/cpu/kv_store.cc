@@ -252,19 +252,17 @@ HWY_EXPORT(StoreHead);
 
 }  // namespace
 
-void StoreKv(ThreadPool* pool, const float* k, const float* v, int rows, int kv_heads, int head_dim,
-             KvType kv_type, void* page, int first_slot) {
-  (void)pool;  // a page is written faster than a thread wakes
-  const size_t head_bytes = KvHeadBytes(kv_type, head_dim);
-  for (int head = 0; head < kv_heads; ++head) {
-    const StoreTask task{.k = k + int64_t{head} * head_dim,
-                         .v = v + int64_t{head} * head_dim,
-                         .stride = int64_t{kv_heads} * head_dim,
-                         .rows = rows,
-                         .head_dim = head_dim,
+void StoreKv(const KvRows& in, KvType type, void* page, int first_slot) {
+  const size_t head_bytes = KvHeadBytes(type, in.head_dim);
+  for (int head = 0; head < in.kv_heads; ++head) {
+    const StoreTask task{.k = in.k + int64_t{head} * in.head_dim,
+                         .v = in.v + int64_t{head} * in.head_dim,
+                         .stride = int64_t{in.kv_heads} * in.head_dim,
+                         .rows = in.rows,
+                         .head_dim = in.head_dim,
                          .first_slot = first_slot};
     HWY_DYNAMIC_DISPATCH(StoreHead)
-    (task, kv_type, static_cast<std::byte*>(page) + head * head_bytes);
+    (task, type, static_cast<std::byte*>(page) + head * head_bytes);
   }
 }
 

@@ -158,13 +158,12 @@ void StoreSlot(const float* k, const float* v, int head_dim, KvType type, int sl
 
 }  // namespace
 
-void StoreKv(const float* k, const float* v, int rows, int kv_heads, int head_dim, KvType kv_type,
-             void* page, int first_slot) {
-  for (int row = 0; row < rows; ++row) {
-    for (int head = 0; head < kv_heads; ++head) {
-      const int64_t from = (int64_t{row} * kv_heads + head) * head_dim;
-      StoreSlot(k + from, v + from, head_dim, kv_type, first_slot + row,
-                static_cast<std::byte*>(page) + head * KvHeadBytes(kv_type, head_dim));
+void StoreKv(const KvRows& in, KvType type, void* page, int first_slot) {
+  for (int row = 0; row < in.rows; ++row) {
+    for (int head = 0; head < in.kv_heads; ++head) {
+      const int64_t from = (int64_t{row} * in.kv_heads + head) * in.head_dim;
+      StoreSlot(in.k + from, in.v + from, in.head_dim, type, first_slot + row,
+                static_cast<std::byte*>(page) + head * KvHeadBytes(type, in.head_dim));
     }
   }
 }

@@ -20,8 +20,7 @@ void AddInPlace(float* x, const float* y, int64_t n);
 void CopyRows(const float* x, int64_t stride, int64_t rows, int64_t cols, float* out);
 void SplitQkv(const float* qkv, int rows, const QkvDims& dims, float* q, float* k, float* v);
 bool AllWithin(const float* x, int64_t n, float largest);
-void StoreKv(const float* k, const float* v, int rows, int kv_heads, int head_dim, KvType kv_type,
-             void* page, int first_slot);
+void StoreKv(const KvRows& in, KvType type, void* page, int first_slot);
 void Attention(const AttentionArgs& args);
 void AttendVisits(const VisitArgs& args, std::span<const std::vector<PageVisit>> visits,
                   float* state);

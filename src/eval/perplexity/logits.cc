@@ -33,8 +33,9 @@ Status WriteLogits(Engine* engine, const SessionOptions& options, std::span<cons
     if (progress) progress(first + rows, total);
     return file.Write({logits.data(), static_cast<size_t>(rows * vocabulary) * 4});
   };
-  KAKEYA_RETURN_IF_ERROR(ReadBlocks(engine->context(), model, ids, block, &session.budget(),
-                                    &TimelineOf(&session), write_rows));
+  KAKEYA_RETURN_IF_ERROR(ReadBlocks(engine->context(), model, ids,
+                                    {.block = block, .after_block = write_rows}, &session.budget(),
+                                    &TimelineOf(&session)));
   return file.Commit();
 }
 

@@ -74,9 +74,10 @@ class Measurement {
       const bool stop = options_.interrupted && options_.interrupted();
       return stop ? Status(StatusCode::kCancelled, "stopped") : OkStatus();
     };
-    KAKEYA_RETURN_IF_ERROR(ReadBlocks(engine_->context(), engine_->model(), window,
-                                      session_options.prefill_block, &session.budget(),
-                                      &TimelineOf(&session), count));
+    KAKEYA_RETURN_IF_ERROR(
+        ReadBlocks(engine_->context(), engine_->model(), window,
+                   {.block = session_options.prefill_block, .after_block = count},
+                   &session.budget(), &TimelineOf(&session)));
     const KvUsage usage = session.kv_usage();
     row->resident_bytes = std::max<uint64_t>(row->resident_bytes, usage.resident_bytes);
     row->history_bytes = std::max<uint64_t>(row->history_bytes, usage.history_bytes);
