@@ -74,7 +74,7 @@ step() {
 }
 
 # build_preset PRESET FOLDER [TARGET...]: configures and builds one CMake preset: with ccache where there is one, else
-# with precompiled headers, which ccache would gain nothing from.
+# with precompiled headers where the compiler is clang (cmake/KakeyaModule.cmake).
 build_preset() {
   local settings=(-DKAKEYA_PRECOMPILE=ON) preset="$1" folder="$2"
   shift 2
