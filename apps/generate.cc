@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "format/write_file.h"
 #include "options.h"
 #include "output.h"
 #include "verbs.h"
@@ -85,6 +86,14 @@ Result<Session> OpenSession(const GenerateFlags& flags, Engine* engine, SessionS
   return session;
 }
 
+// Finds out before minutes are spent whether the file can be written; leaves nothing.
+Status CheckSaveSession(const GenerateFlags& flags) {
+  if (flags.save_session.empty()) return OkStatus();
+  return AtomicFile::Create(flags.save_session, AtomicFile::Naming::kLate,
+                            AtomicFile::Access::kOwner)
+      .status();
+}
+
 Status SaveSession(const GenerateFlags& flags, const Session& session, SessionSeconds* seconds) {
   if (flags.save_session.empty()) return OkStatus();
   const auto start = std::chrono::steady_clock::now();
@@ -98,6 +107,7 @@ Result<int> Run(GenerateFlags flags) {
   // All that can be wrong without a model is found before gigabytes are read.
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.kv.ToOptions()));
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.sampling.ToOptions()));
+  KAKEYA_RETURN_IF_ERROR(CheckSaveSession(flags));
   KAKEYA_ASSIGN_OR_RETURN(const Prompt prompt,
                           flags.prompt.Read(/*continues=*/!flags.load_session.empty()));
   KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
