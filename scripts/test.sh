@@ -17,6 +17,7 @@ esac
 FUZZ_SECONDS="${FUZZ_SECONDS:-30}"
 PASSED=0
 FAILED=0
+FAULTS=()
 BEGIN=$SECONDS
 
 # add_counts LOG STATUS: adds up what a step's log reports: every line "N passed, M failed", and ctest's summary. A step
@@ -41,20 +42,33 @@ add_counts() {
 
 # check TITLE LOG COMMAND...: a step that counts tests. Never ends the script.
 check() {
-  local status=0
+  local status=0 before=$FAILED
   step "$@" || status=$?
   add_counts "$2" $status
+  if [ "$FAILED" -gt "$before" ]; then note_fault "$1" "$2"; fi
+}
+
+# note_fault TITLE LOG: keeps a step's title, and what its log says of single tests, for the end of the run: a step's own
+# output may be thousands of lines further up.
+note_fault() {
+  local line
+  FAULTS+=("$1")
+  while read -r line; do FAULTS+=("    $line"); done < <(
+    grep -aE '^FAILED |^\[  FAILED  \] [^ ]+ \(|^[ \t]*[0-9]+ - .*\((Failed|Timeout|SEGFAULT|.*abort.*)\)|ERROR: |runtime error: |SUMMARY: ' \
+      "$LOGS/$2.log" | cut -c1-300 | head -n 20)
 }
 
 # must COMMAND...: a command that counts no tests but must succeed; later steps need it.
 must() {
   if ! "$@"; then
     FAILED=$((FAILED + 1))
+    FAULTS+=("$*")
     finish
   fi
 }
 
 finish() {
+  if [ ${#FAULTS[@]} -gt 0 ]; then printf '%s\n' "What failed:" "${FAULTS[@]}"; fi
   say "Took $((SECONDS - BEGIN)) s."
   say "$PASSED passed, $FAILED failed"
   [ "$FAILED" -eq 0 ]
