@@ -79,6 +79,8 @@ build_preset() {
   local settings=(-DKAKEYA_PRECOMPILE=ON) preset="$1" folder="$2"
   shift 2
   if command -v ccache >/dev/null; then settings=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DKAKEYA_PRECOMPILE=OFF); fi
+  # Always told: a folder remembers what it was configured with.
+  settings+=(-DKAKEYA_NATIVE="${NATIVE:-OFF}")
   step "Configure $preset" "configure-$preset" cmake -S "$ROOT" --preset "$preset" "${settings[@]}" &&
     step "Build $preset ($JOBS jobs)" "build-$preset" cmake --build "$ROOT/$folder" -j "$JOBS" ${1:+--target "$@"}
 }

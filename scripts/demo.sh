@@ -5,6 +5,6 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"
 
-scripts/build.sh kakeya
+scripts/build.sh --native kakeya
 say ""
 exec python3 scripts/demo.py --kakeya build/bin/kakeya --model models/demo "$@"

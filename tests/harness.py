@@ -198,6 +198,14 @@ def run_case(name_and_function):
             return name, f"{text} ({pathlib.Path(where.filename).name}:{where.lineno})", time.monotonic() - begin
 
 
+def heed_signals():
+    """What a shell starts in the background ignores SIGINT and SIGQUIT, and its children do, too: cases that send these
+    would fail."""
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--kakeya", type=pathlib.Path, default=Options.kakeya)
@@ -208,6 +216,7 @@ def main():
     args = parser.parse_args()
     Options.kakeya, Options.sanitized = args.kakeya.resolve(), args.sanitized
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    heed_signals()
     chosen = [c for c in CASES if args.filter in c[0]]
     names = [name for name, _ in chosen]
     assert len(names) == len(set(names)), "two cases have the same name"

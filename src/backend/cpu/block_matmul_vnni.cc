@@ -13,7 +13,7 @@
 namespace kakeya::cpu {
 namespace {
 
-#if defined(__x86_64__)
+#if defined(KAKEYA_HAS_VNNI)
 
 constexpr int kQuads = kSubColumns / 4;  // of a sub-block of 32 columns
 constexpr int kHalfQuads = kQuads / 2;
@@ -277,7 +277,7 @@ BlockKernel KernelOf() {
 }  // namespace
 
 BlockKernel VnniBlockKernel(DType type) {
-#if defined(__x86_64__)
+#if defined(KAKEYA_HAS_VNNI)
   switch (type) {
     case DType::kQ8_0:
       return KernelOf<DType::kQ8_0>();

@@ -10,7 +10,11 @@
 // Kernels take minutes to compile under sanitizers, for each instruction set. Builds that look for
 // wrong addresses leave out the one that is like its neighbours but for the width of a register;
 // for those that look for races or feed parsers the baseline and AVX2 stand for all.
-#if defined(KAKEYA_FEWEST_TARGETS)
+// A build for one machine has the baseline and that machine's (KAKEYA_NATIVE in CMakeLists.txt).
+#if defined(KAKEYA_ONLY_TARGET)
+#define HWY_DISABLED_TARGETS \
+  (KAKEYA_NO_TARGETS | ((HWY_SSE4 | HWY_AVX2 | HWY_AVX3 | HWY_AVX3_DL) & ~KAKEYA_ONLY_TARGET))
+#elif defined(KAKEYA_FEWEST_TARGETS)
 #define HWY_DISABLED_TARGETS (KAKEYA_NO_TARGETS | HWY_SSE4 | HWY_AVX3 | HWY_AVX3_DL)
 #elif defined(KAKEYA_FEW_TARGETS)
 #define HWY_DISABLED_TARGETS (KAKEYA_NO_TARGETS | HWY_SSE4)

@@ -23,7 +23,7 @@ namespace {
 HWY_EXPORT(IsAvx512);
 
 bool MachineHasVnni() {
-#if HWY_ARCH_X86
+#if defined(KAKEYA_HAS_VNNI)
   return __builtin_cpu_supports("avx512vnni") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
          __builtin_cpu_supports("avx512vl") != 0;
 #else

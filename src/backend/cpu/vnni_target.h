@@ -1,10 +1,12 @@
-// What a file of VNNI kernels starts with, on x86-64: the intrinsics, KAKEYA_VNNI before every
+// What a file of VNNI kernels starts with: KAKEYA_HAS_VNNI, which is set on x86-64, unless the build
+// is for one machine that lacks it; and where it is, the intrinsics, KAKEYA_VNNI before every
 // function that uses them, and KAKEYA_VNNI_UNROLL before loops over arrays of vectors, whose bounds
 // are compile-time constants, so that the arrays become registers.
 #ifndef KAKEYA_BACKEND_CPU_VNNI_TARGET_H_
 #define KAKEYA_BACKEND_CPU_VNNI_TARGET_H_
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(KAKEYA_NO_VNNI)
+#define KAKEYA_HAS_VNNI 1
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12 warns of its own intrinsics (its bug 105593).
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"

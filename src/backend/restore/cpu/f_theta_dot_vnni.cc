@@ -9,7 +9,7 @@
 namespace kakeya::cpu {
 namespace {
 
-#if defined(__x86_64__)
+#if defined(KAKEYA_HAS_VNNI)
 
 constexpr int kTokens = 4;  // that share a load of weights
 constexpr int kBlocks = 4;  // of outputs that share an input
@@ -94,7 +94,7 @@ void RestoreProductsVnni(const RestoreMap& map, const std::array<RestoreInputs, 
 
 void RestoreProducts(const RestoreMap& map, const std::array<RestoreInputs, 2>& inputs, float* k,
                      float* v) {
-#if defined(__x86_64__)
+#if defined(KAKEYA_HAS_VNNI)
   if (UseVnni()) return RestoreProductsVnni(map, inputs, k, v);
 #endif
   RestoreProductsPortable(map, inputs, k, v);

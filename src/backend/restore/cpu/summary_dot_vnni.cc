@@ -11,7 +11,7 @@
 namespace kakeya::cpu {
 namespace {
 
-#if defined(__x86_64__)
+#if defined(KAKEYA_HAS_VNNI)
 
 constexpr int kBytes = 64;  // in a vector
 constexpr int kLanes32 = 16;
@@ -156,7 +156,7 @@ ScoreFn LanesOf(int rows) {
 }  // namespace
 
 ScoreFn FastestScores(int rows, int segments, int dim) {
-#if defined(__x86_64__)
+#if defined(KAKEYA_HAS_VNNI)
   static_assert(kMaxScanRows == 2 * kLanes32);
   if (UseVnni()) {
     if (segments == 4 && dim == kBytes) return LanesOf<4, 1>(rows);
@@ -172,7 +172,7 @@ ScoreFn FastestScores(int rows, int segments, int dim) {
 }
 
 MostFn FastestMosts(int segments, int dim) {
-#if defined(__x86_64__)
+#if defined(KAKEYA_HAS_VNNI)
   if (UseVnni()) {
     if (segments == 4 && dim == kBytes) return Mosts<4, 1>;
     if (segments == 4 && dim == 2 * kBytes) return Mosts<4, 2>;
