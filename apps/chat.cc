@@ -69,6 +69,19 @@ Status Command(const ChatEntry& entry, Conversation* conversation, std::string* 
   return OkStatus();
 }
 
+// An attachment goes with one message, answered or not: a text that doesn't fit would be in the way
+// of every message to come.
+Status Answer(const std::string& message, const GenerateOptions& options,
+              Conversation* conversation, std::string* attachment) {
+  const size_t before = conversation->messages().size();
+  const Status status = conversation->Answer(*attachment + message, options).status();
+  if (!attachment->empty() && conversation->messages().size() == before) {
+    PrintErr("[what was read from files went with that message: /read it again]\n");
+  }
+  attachment->clear();
+  return status;
+}
+
 Result<int> Run(ChatFlags flags) {
   KAKEYA_RETURN_IF_ERROR(flags.kv.Resolve(flags.model));
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.kv.ToOptions()));
@@ -111,8 +124,7 @@ Result<int> Run(ChatFlags flags) {
       status = Command(*entry, &conversation, &attachment);
     } else {
       status = CheckPrompt(entry->message);
-      if (status.ok()) status = conversation.Answer(attachment + entry->message, options).status();
-      attachment.clear();
+      if (status.ok()) status = Answer(entry->message, options, &conversation, &attachment);
       KAKEYA_RETURN_IF_ERROR(output);
       if (status.ok()) KAKEYA_RETURN_IF_ERROR(Print("\n"));
       if (!warned_of_bos) warned_of_bos = WarnOfRepeatedBos(conversation.repeated_bos());

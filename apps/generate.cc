@@ -7,6 +7,7 @@
 #include "format/write_file.h"
 #include "options.h"
 #include "output.h"
+#include "session/session_file.h"
 #include "verbs.h"
 
 namespace kakeya::cli {
@@ -86,12 +87,20 @@ Result<Session> OpenSession(const GenerateFlags& flags, Engine* engine, SessionS
   return session;
 }
 
-// Finds out before minutes are spent whether the file can be written; leaves nothing.
-Status CheckSaveSession(const GenerateFlags& flags) {
+// Finds out before minutes are spent whether the files can be read and written; leaves nothing.
+Status CheckSessionFiles(const GenerateFlags& flags) {
+  if (!flags.load_session.empty()) KAKEYA_RETURN_IF_ERROR(CheckSessionFile(flags.load_session));
   if (flags.save_session.empty()) return OkStatus();
   return AtomicFile::Create(flags.save_session, AtomicFile::Naming::kLate,
                             AtomicFile::Access::kOwner)
       .status();
+}
+
+// A session is stamped with what the model's files are when it is opened: until it is saved they
+// may be replaced.
+Status IdentifyModel(const GenerateFlags& flags, const Engine& engine) {
+  if (flags.load_session.empty() && flags.save_session.empty()) return OkStatus();
+  return engine.ModelFingerprint().status();
 }
 
 Status SaveSession(const GenerateFlags& flags, const Session& session, SessionSeconds* seconds) {
@@ -107,12 +116,13 @@ Result<int> Run(GenerateFlags flags) {
   // All that can be wrong without a model is found before gigabytes are read.
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.kv.ToOptions()));
   KAKEYA_RETURN_IF_ERROR(CheckOptions(flags.sampling.ToOptions()));
-  KAKEYA_RETURN_IF_ERROR(CheckSaveSession(flags));
+  KAKEYA_RETURN_IF_ERROR(CheckSessionFiles(flags));
   KAKEYA_ASSIGN_OR_RETURN(const Prompt prompt,
                           flags.prompt.Read(/*continues=*/!flags.load_session.empty()));
   KAKEYA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                           flags.model.Load(flags.kv.RestorerDir()));
   flags.kv.Settle(*engine);
+  KAKEYA_RETURN_IF_ERROR(IdentifyModel(flags, *engine));
   KAKEYA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, prompt.Encode(*engine));
   SessionSeconds seconds;
   KAKEYA_ASSIGN_OR_RETURN(Session session, OpenSession(flags, engine.get(), &seconds));

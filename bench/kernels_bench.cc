@@ -508,7 +508,7 @@ void RecurrenceBench(benchmark::State& state) {
   std::mt19937 rng(1);
   std::discrete_distribution<int32_t> zipf(weights.begin(), weights.end());
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-    for (int i = 0; i < kChunk; ++i) history.At(chunk).ids[i] = zipf(rng);
+    for (int i = 0; i < kChunk; ++i) history.MutableAt(chunk).ids[i] = zipf(rng);
   }
   ChunkRecurrence found;
   for (auto _ : state) {

@@ -36,25 +36,33 @@ if(KAKEYA_FUZZ)
   target_link_options(kakeya_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# kakeya_precompile(TARGET): reading the standard library, fmt and JSON takes most of a small file's compile time; here
-# they are read once, by kakeya_format, for all that build on it, and once more with GoogleTest, by format_tests. The
-# kernels include none of them. Not with GCC 12: what it has precompiled it takes for our own code, and warns of
-# std::string's inside.
+# kakeya_compile_briefly(TARGET): for code that waits for the rest, such as command lines and reports: inlining CLI11 and
+# JSON to the last would take half of their compile time.
+function(kakeya_compile_briefly target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+endfunction()
+
+# A build from nothing (KAKEYA_UNITY): reading the standard library, fmt, JSON and CLI11, and instantiating the same
+# templates, takes most of a small file's compile time. Several files of a module are compiled as one; names in their
+# anonymous namespaces must differ.
+function(kakeya_unite target)
+  if(KAKEYA_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+endfunction()
+
+# The same for tests, whose helpers have the same names everywhere: they share a precompiled header. With clang alone:
+# what GCC 12 has precompiled it takes for our own code, and warns of std::string's inside.
 function(kakeya_precompile target)
-  if(NOT KAKEYA_PRECOMPILE OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang" OR target MATCHES "^(kakeya_)?(base|backend|cache)(_tests)?$")
+  if(NOT KAKEYA_UNITY OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang" OR target MATCHES "^(base|backend|cache)_tests$")
     return()
   endif()
-  set(owner kakeya_format)
-  set(headers <algorithm> <array> <chrono> <functional> <map> <memory> <optional> <random> <span> <string> <string_view>
-      <unordered_map> <vector> <fmt/format.h> <nlohmann/json.hpp>)
-  if(target MATCHES "_tests$")
-    set(owner format_tests)
-    list(APPEND headers <gtest/gtest.h>)
-  endif()
-  if(target STREQUAL owner)
-    target_precompile_headers(${target} PRIVATE ${headers})
+  if(target STREQUAL "format_tests")
+    target_precompile_headers(format_tests PRIVATE <algorithm> <array> <chrono> <functional> <map> <memory> <optional>
+                              <random> <span> <string> <string_view> <unordered_map> <vector> <fmt/format.h>
+                              <nlohmann/json.hpp> <gtest/gtest.h>)
   else()
-    target_precompile_headers(${target} REUSE_FROM ${owner})
+    target_precompile_headers(${target} REUSE_FROM format_tests)
   endif()
 endfunction()
 
@@ -64,7 +72,7 @@ function(kakeya_module name)
   if(ARG_SOURCES)
     add_library(kakeya_${name} STATIC ${ARG_SOURCES})
     target_link_libraries(kakeya_${name} PUBLIC kakeya_flags ${ARG_DEPS})
-    kakeya_precompile(kakeya_${name})
+    kakeya_unite(kakeya_${name})
   else()
     add_library(kakeya_${name} INTERFACE)
     target_link_libraries(kakeya_${name} INTERFACE kakeya_flags ${ARG_DEPS})

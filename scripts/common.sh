@@ -74,11 +74,11 @@ step() {
 }
 
 # build_preset PRESET FOLDER [TARGET...]: configures and builds one CMake preset: with ccache where there is one, else
-# with precompiled headers where the compiler is clang (cmake/KakeyaModule.cmake).
+# with several files of a module at once (cmake/KakeyaModule.cmake).
 build_preset() {
-  local settings=(-DKAKEYA_PRECOMPILE=ON) preset="$1" folder="$2"
+  local settings=(-DKAKEYA_UNITY=ON) preset="$1" folder="$2"
   shift 2
-  if command -v ccache >/dev/null; then settings=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DKAKEYA_PRECOMPILE=OFF); fi
+  if command -v ccache >/dev/null; then settings=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DKAKEYA_UNITY=OFF); fi
   # Always told: a folder remembers what it was configured with.
   settings+=(-DKAKEYA_NATIVE="${NATIVE:-OFF}")
   step "Configure $preset" "configure-$preset" cmake -S "$ROOT" --preset "$preset" "${settings[@]}" &&

@@ -172,7 +172,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kakeya", default=str(ROOT / "build" / "bin" / "kakeya"))
     parser.add_argument("--model", default=str(ROOT / "models" / "demo"))
-    parser.add_argument("--prompts", type=int, default=6, help="of the proof, per length")
+    parser.add_argument("--prompts", type=int, default=4, help="of the proof, per length")
     args = parser.parse_args()
     passage, title = held_out_passage()
     heading("1. One fact, three policies")

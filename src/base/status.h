@@ -22,6 +22,7 @@ enum class StatusCode {
   kResourceExhausted,  // a budget (bytes, steps, output) is spent
   kUnavailable,        // the system refused: I/O error, no threads
   kCancelled,          // the caller asked us to stop
+  kNotFinite,          // numbers were wanted, and what came are none
 };
 
 class [[nodiscard]] Status {
@@ -70,6 +71,10 @@ Status ResourceExhausted(fmt::format_string<Args...> format, Args&&... args) {
 template <typename... Args>
 Status Unavailable(fmt::format_string<Args...> format, Args&&... args) {
   return Status(StatusCode::kUnavailable, fmt::format(format, std::forward<Args>(args)...));
+}
+template <typename... Args>
+Status NotFinite(fmt::format_string<Args...> format, Args&&... args) {
+  return Status(StatusCode::kNotFinite, fmt::format(format, std::forward<Args>(args)...));
 }
 
 // A value or the reason why there is none.

@@ -9,8 +9,8 @@ Status StoreComputedPage(const OpContext& context, const PageRequest& request, f
   const float largest = KvLargest(request.type);
   const PageKey& key = request.key;
   const auto unusable = [&](const char* what) {
-    return NotFound("chunk {}, layer {}, KV head {}: the restored {} are not finite", key.chunk,
-                    key.layer, key.kv_head, what);
+    return NotFinite("chunk {}, layer {}, KV head {}: the restored {} are not finite", key.chunk,
+                     key.layer, key.kv_head, what);
   };
   if (!AllWithin(context, v, elements, largest)) return unusable("values");
   Rope(context, k, kChunk, 1, request.head_dim, request.cos, request.sin);

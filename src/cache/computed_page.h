@@ -11,8 +11,8 @@ namespace kakeya {
 
 // Rotates keys k (kChunk, head_dim), given as the verifier has them after its k_norm and before the
 // rotation, in place, and stores them with the values v (kChunk, head_dim) in the request's page.
-// Errors: NotFound when one of them is no number, or larger than the page's type holds; the page is
-// not touched then.
+// Errors: NotFinite when one of them is no number, or larger than the page's type holds; the page
+// is not touched then.
 Status StoreComputedPage(const OpContext& context, const PageRequest& request, float* k,
                          const float* v);
 

@@ -117,6 +117,8 @@ void KvCache::Commit(int64_t n) {
   size_ += n;
   staged_ = 0;
   if (n == 0) {
+    // Nothing is left that the ring would have to hold, whatever the block had written.
+    if (size_ == 0) return Clear();
     // Chunks that held rejected rows will be told again with what comes in their place.
     for (Place& place : places_) place.evicted = std::min(place.evicted, ChunkOf(size_));
   }
@@ -146,8 +148,10 @@ void KvCache::SetLoadedSize(int64_t size) {
   size_ = size;
   for (Place& place : places_) {
     const KvPolicy& policy = groups_[place.group].layer().policy;
-    // The listener has what left before the file was written.
-    place.evicted = size == 0 ? 0 : ChunkOf(WindowBegin(policy, size - 1));
+    // How far the listener was told depends on how the text was cut into pieces, which nobody has
+    // kept: what the ring still holds is told once more.
+    const int64_t left = size == 0 ? 0 : ChunkOf(WindowBegin(policy, size - 1));
+    place.evicted = std::min(left, groups_[place.group].FirstHeld(place.index));
   }
 }
 

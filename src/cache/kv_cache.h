@@ -50,8 +50,10 @@ class EvictionListener {
  public:
   virtual ~EvictionListener() = default;
   // One layer's page of a whole chunk, as it is stored. Comes once per layer and chunk, chunks of a
-  // layer ascending; again after Truncate or Rollback, with what was written anew. It is not final
-  // before the block that is open is committed. An error fails the step.
+  // layer ascending; again after Truncate or Rollback, with what was written anew, and after a
+  // session was loaded. It is not final before the block that is open is committed. An error fails
+  // the step. Runs on the thread that attends in this layer: where many sequences share a pass, on
+  // any of the pool's, and those of several caches at once.
   virtual Status OnEvict(const OpContext& context, int layer, const KvPage& page) = 0;
 };
 

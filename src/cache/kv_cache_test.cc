@@ -7,6 +7,10 @@
 #include <map>
 #include <random>
 #include <utility>
+#include <vector>
+
+#include "cache/kv_snapshot.h"
+#include "cache/saved_state.h"
 
 namespace kakeya {
 namespace {
@@ -326,6 +330,23 @@ TEST(KvCacheTest, ABlockTooLongToRollBackSaysThatTheCacheIsLost) {
   }
 }
 
+TEST(KvCacheTest, AFailedFirstBlockOfAnyLengthLeavesAnEmptyCache) {
+  MemoryBudget budget;
+  for (const KvPolicy& policy : {KvPolicy{}, Window(4, 64)}) {
+    for (const int rows : {10, 64, 300, 512}) {
+      KvCache cache = KvCache::Create(kShape, policy, &budget).value();
+      Reference reference(&cache);
+      std::mt19937 random(5);
+      reference.Step(rows, 0, &random);
+      for (int i = 0; i < 20; ++i) {
+        EXPECT_TRUE(cache.intact());
+        reference.Step(30, 30, &random);
+        EXPECT_TRUE(cache.CanTruncate(cache.size() - 20));
+      }
+    }
+  }
+}
+
 // Keeps what it is told of, as it stood in the page.
 class Archive : public EvictionListener {
  public:
@@ -373,6 +394,58 @@ TEST(KvCacheTest, WhatLeavesTheWindowIsToldWithTheBytesThatAFullCacheKeeps) {
       ASSERT_NE(found, archive.pages.end()) << "chunk " << chunk;
       EXPECT_EQ(std::memcmp(page.data, found->second.data(), found->second.size()), 0)
           << "chunk " << chunk;
+    }
+  }
+}
+
+class Bytes : public StateSink {
+ public:
+  Status Write(std::span<const std::byte> bytes) override {
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    return OkStatus();
+  }
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+// However the text had been cut into pieces, between before and after every chunk is told.
+TEST(KvCacheTest, ALoadedCacheTellsOfEveryChunkThatNobodyWasToldOf) {
+  MemoryBudget budget;
+  for (const int piece : {1, 7, 50, 64, 300}) {
+    for (int size = 100; size <= 400; size += 50) {
+      KvCache cache = KvCache::Create(kShape, Window(4, 64), &budget).value();
+      Archive told;
+      cache.set_eviction_listener(&told);
+      Reference reference(&cache);
+      std::mt19937 random(11);
+      for (int done = 0; done < size; done += piece) {
+        const int rows = std::min(piece, size - done);
+        reference.Step(rows, rows, &random, /*check=*/false);
+      }
+      Bytes saved;
+      ASSERT_TRUE(SaveKv(cache, &saved).ok());
+      KvCache loaded = KvCache::Create(kShape, Window(4, 64), &budget).value();
+      StateSource source(saved.bytes());
+      ASSERT_TRUE(LoadKv(&source, &loaded).ok());
+      loaded.set_eviction_listener(&told);
+      // A row at the end of the next window's worth sees all chunks leave.
+      const std::vector<float> row(kRow, 0.5f);
+      for (int i = 0; i < 70; ++i) {
+        ASSERT_TRUE(loaded.Stage(1).ok());
+        for (int layer = 0; layer < kShape.layers; ++layer) {
+          ASSERT_TRUE(loaded.Write({}, layer, loaded.size(), 1, row.data(), row.data()).ok());
+        }
+        loaded.Commit(1);
+      }
+      const int64_t gone = ChunkOf(WindowBegin(Window(4, 64), loaded.size() - 1));
+      for (int layer = 0; layer < kShape.layers; ++layer) {
+        for (int64_t chunk = 0; chunk < gone; ++chunk) {
+          EXPECT_TRUE(told.pages.contains({layer, chunk}))
+              << "piece " << piece << ", size " << size << ", chunk " << chunk;
+        }
+      }
     }
   }
 }

@@ -105,11 +105,15 @@ KvPage KvGroup::PageOf(int index, int64_t chunk) const {
   return {chunk * kChunk, Page(SlabOf(chunk), index)};
 }
 
-bool KvGroup::Holds(int index, int64_t chunk) const {
-  const auto slabs = static_cast<int64_t>(slabs_.size());
-  if (!layer_.policy.bounded()) return chunk < slabs;
+int64_t KvGroup::FirstHeld(int index) const {
   const int64_t end = written_end_[static_cast<size_t>(index)];
-  return end == 0 || chunk > ChunkOf(end - 1) - slabs;
+  if (!layer_.policy.bounded() || end == 0) return 0;
+  return std::max<int64_t>(ChunkOf(end - 1) - static_cast<int64_t>(slabs_.size()) + 1, 0);
+}
+
+bool KvGroup::Holds(int index, int64_t chunk) const {
+  if (!layer_.policy.bounded()) return chunk < static_cast<int64_t>(slabs_.size());
+  return chunk >= FirstHeld(index);
 }
 
 bool KvGroup::HoldsViewOf(int64_t position) const {

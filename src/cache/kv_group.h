@@ -63,6 +63,9 @@ class KvGroup {
   // The page of a chunk. REQUIRES: Holds(index, chunk).
   KvPage PageOf(int index, int64_t chunk) const;
 
+  // The first chunk of the group's `index`-th layer that a ring still holds; 0 where nothing is
+  // lost.
+  int64_t FirstHeld(int index) const;
   // Whether a chunk's page of the group's `index`-th layer is still that chunk's.
   bool Holds(int index, int64_t chunk) const;
   // Whether a query at `position` would find all that it sees before itself, in every layer.

@@ -29,7 +29,7 @@ Status SaveGroup(const KvGroup& group, int64_t size, StateSink* sink) {
 Status LoadGroup(int64_t size, StateSource* source, KvGroup* group) {
   KAKEYA_ASSIGN_OR_RETURN(const int64_t written_end, source->ReadNumber<int64_t>());
   const bool bounded = group->layer().policy.bounded();
-  if (written_end < size || (!bounded && written_end != size)) {
+  if (written_end < size || ((!bounded || size == 0) && written_end != size)) {
     return Corrupt("the cache holds {} positions, of which {} were written", size, written_end);
   }
   if (!bounded && size > 0) {

@@ -6,7 +6,8 @@
 // by a network, computed anew, or read from wherever exact ones were put. What it keeps per token
 // is counted in history_bytes().
 //
-// Thread safety: Load may run on several threads at once; everything else is for one thread.
+// Thread safety: Load may run on several threads at once; every other call comes alone, but from
+// any thread, and while another session's restorer is called: what restorers share they must guard.
 // Invariants: what Select and Load give is a pure function of the ids told, the query and the
 // restorer's own parameters; how the ids were cut into calls, what was told and taken back, and
 // what was asked before never shows.
@@ -101,12 +102,11 @@ class Restorer {
   // Called before the first Load of a layer in a block. Errors fail the step.
   virtual Status BeginLayer(const OpContext& /*context*/, int /*layer*/) { return OkStatus(); }
 
-  // Pages that Load will soon be asked for, in the order in which they will be wanted: a hint, for
-  // sources that can fetch while others compute. A page may be loaded without, and a fetched one
-  // may never be asked for.
+  // Pages that Load is about to be asked for, all of one round of a layer, in the order in which
+  // they are wanted: a hint, for sources that fetch many in one go. A page may be loaded without.
   virtual void Prefetch(const OpContext& /*context*/, std::span<const PageKey> /*pages*/) {}
 
-  // Fills one page. Errors: NotFound where the source has no numbers to give (a code that is NaN):
+  // Fills one page. Errors: NotFinite where the source has no numbers to give (a code that is NaN):
   // queries do without this page, and it is counted. Any other error, such as an unreadable file,
   // fails the step: its message names the chunk.
   virtual Status Load(const OpContext& context, const PageRequest& request) const = 0;

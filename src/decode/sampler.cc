@@ -45,7 +45,7 @@ float MaximumOfBlock(const float* x, bool* nan) {
   return std::bit_cast<float>(Ordered(most));
 }
 
-Result<BlockedLogits> Block(std::span<const float> logits) {
+Result<BlockedLogits> InBlocks(std::span<const float> logits) {
   BlockedLogits out;
   out.logits = logits;
   out.maxima.resize((logits.size() + kBlock - 1) / kBlock);
@@ -289,7 +289,7 @@ Status CheckSampling(const SamplingParams& params) {
 Result<std::vector<TokenProbability>> Distribution(std::span<const float> logits,
                                                    const SamplingParams& params) {
   assert(!logits.empty());
-  KAKEYA_ASSIGN_OR_RETURN(const BlockedLogits blocked, Block(logits));
+  KAKEYA_ASSIGN_OR_RETURN(const BlockedLogits blocked, InBlocks(logits));
   if (params.temperature == 0) return std::vector<TokenProbability>{{blocked.best, 1.0}};
   const Filters filters(blocked, params);
   std::vector<Candidate> kept = filters.Kept();
@@ -309,7 +309,7 @@ Result<std::vector<TokenProbability>> Distribution(std::span<const float> logits
 Result<int32_t> SampleAt(std::span<const float> logits, const SamplingParams& params,
                          int64_t position) {
   assert(!logits.empty());
-  KAKEYA_ASSIGN_OR_RETURN(const BlockedLogits blocked, Block(logits));
+  KAKEYA_ASSIGN_OR_RETURN(const BlockedLogits blocked, InBlocks(logits));
   if (params.temperature == 0) return blocked.best;
   const Filters filters(blocked, params);
   const GumbelNoise noise(params.seed, position);

@@ -23,22 +23,23 @@ struct Block {
   }
 };
 
-int64_t PendingRows(const StepSequence& sequence) {
-  const int64_t pending =
-      static_cast<int64_t>(sequence.ids.size()) - sequence.timeline->cache.size();
-  return std::min(pending, sequence.max_rows);
+// Where the sequence's next block begins.
+int64_t FirstPosition(const StepSequence& sequence) {
+  if (sequence.options.max_tokens == 0) return sequence.timeline->cache.size();
+  return FirstToRead(*sequence.timeline, static_cast<int64_t>(sequence.ids.size()));
 }
 
-// The last state is not known where something was taken back: its id is read once more.
-void WantLastState(StepSequence* sequence) {
-  Timeline* const timeline = sequence->timeline;
-  const int64_t size = timeline->cache.size();
-  const bool known = size < static_cast<int64_t>(sequence->ids.size()) || !timeline->hidden.empty();
-  if (!known) TruncateCache(size - 1, timeline);
+int64_t PendingRows(const StepSequence& sequence) {
+  const int64_t pending = static_cast<int64_t>(sequence.ids.size()) - FirstPosition(sequence);
+  return std::min(pending, sequence.max_rows);
 }
 
 // 1. Draft.
 Block PutTogether(StepSequence* sequence, int64_t first_row) {
+  const int64_t first_position = FirstPosition(*sequence);
+  if (first_position < sequence->timeline->cache.size()) {
+    TruncateCache(first_position, sequence->timeline);
+  }
   Block block{.sequence = sequence, .final_rows = PendingRows(*sequence), .first_row = first_row};
   if (!block.reaches_end() || sequence->options.max_tokens == 0) return block;
   assert(static_cast<int64_t>(sequence->drafts.size()) <= kMaxDrafts);
@@ -151,7 +152,8 @@ void DecideTokens(const Block& block, const float* logits, size_t vocabulary) {
     const Result<int32_t> token = SampleAt(
         {logits + static_cast<size_t>(i) * vocabulary, vocabulary}, options.sampling, position);
     if (!token.ok()) {
-      sequence.status = token.status();
+      // Behind a draft that was accepted it is the next step's error, which begins there.
+      if (i == 0) sequence.status = token.status();
       return;
     }
     if (std::find(options.eos.begin(), options.eos.end(), *token) != options.eos.end()) {
@@ -207,8 +209,8 @@ const char* NameOf(StopReason reason) {
 
 StepRows RowsOfStep(const StepSequence& sequence) {
   const auto drafts = static_cast<int64_t>(sequence.drafts.size());
-  // One at least: the last id may have to be read again.
-  return {.rows = std::max<int64_t>(PendingRows(sequence), 1) + drafts, .logit_rows = 1 + drafts};
+  // A workspace has one at least.
+  return {.rows = std::max<int64_t>(PendingRows(sequence) + drafts, 1), .logit_rows = 1 + drafts};
 }
 
 void Step(const OpContext& context, const Model& model, std::span<StepSequence> sequences,
@@ -220,7 +222,6 @@ void Step(const OpContext& context, const Model& model, std::span<StepSequence> 
     sequence.accepted = 0;
     sequence.tokens.clear();
     sequence.stop.reset();
-    if (sequence.options.max_tokens > 0) WantLastState(&sequence);
     const Block block = PutTogether(&sequence, rows);
     sequence.status = Open(context, block);
     if (!sequence.status.ok()) TakeBack(block);

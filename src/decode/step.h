@@ -66,7 +66,7 @@ struct StepSequence {
   Decide decide = {};
 
   // Out:
-  Status status = {};                // an error: nothing was decided. Others are not disturbed.
+  Status status = {};                // an error: no token was decided. Others are not disturbed.
   int64_t read = 0;                  // final ids that went into the cache
   int64_t accepted = 0;              // drafts that did
   std::vector<int32_t> tokens = {};  // decided; the caller makes them final

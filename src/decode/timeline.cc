@@ -22,6 +22,13 @@ Status TellRestorer(const OpContext& context, std::span<const int32_t> ids, int6
   return status;
 }
 
+int64_t FirstToRead(const Timeline& timeline, int64_t history) {
+  const int64_t size = timeline.cache.size();
+  assert(history >= 1 && size <= history);
+  if (size < history || !timeline.hidden.empty()) return size;
+  return timeline.cache.CanTruncate(size - 1) ? size - 1 : 0;
+}
+
 void TruncateCache(int64_t n, Timeline* timeline) {
   KvCache& cache = timeline->cache;
   assert(n >= 0 && n <= cache.size() && cache.staged() == 0);

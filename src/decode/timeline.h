@@ -36,6 +36,12 @@ struct Timeline {
 Status TellRestorer(const OpContext& context, std::span<const int32_t> ids, int64_t end,
                     Timeline* timeline);
 
+// The first position that has to be read so that a token can be decided behind `history` tokens:
+// the cache's end, or before it where the last state is not known. Then the last id is read once
+// more, and all of them where the cache can't go back by one. REQUIRES: 1 <= history, cache.size()
+// <= history.
+int64_t FirstToRead(const Timeline& timeline, int64_t history);
+
 // Takes back the cache's positions from n on, while the ids stay what they are. Where a ring no
 // longer holds what the next query sees, all positions go, and have to be read anew. REQUIRES: 0 <=
 // n <= cache.size(), no block is open.

@@ -112,7 +112,7 @@ class Rounds {
   // must not pass for loaded when the step is tried again.
   Status Count(const FreshPage& fresh, const Status& loaded) {
     RestoreStats& stats = restoration_.stats;
-    if (!loaded.ok() && loaded.code() != StatusCode::kNotFound) {
+    if (!loaded.ok() && loaded.code() != StatusCode::kNotFinite) {
       restoration_.buffer.Drop(fresh.key);
       return loaded;
     }

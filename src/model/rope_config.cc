@@ -116,12 +116,12 @@ Status ReadLongRope(const Json& config, const Json& rope, ModelConfig* out) {
   return OkStatus();
 }
 
-struct Kind {
+struct ScalingKind {
   std::string_view type;
   RopeScaling scaling;
   Status (*read)(const Json& config, const Json& rope, ModelConfig* out);
 };
-constexpr Kind kKinds[] = {
+constexpr ScalingKind kKinds[] = {
     {"linear", RopeScaling::kLinear, ReadFactor},
     {"llama3", RopeScaling::kLlama3, ReadLlama3},
     {"yarn", RopeScaling::kYarn, ReadYarn},
@@ -165,7 +165,7 @@ Status ReadRope(const Json& config, ModelConfig* out) {
   }
   out->ropes[0].theta = theta.value_or(out->ropes[0].theta);
   if (type == "default") return OkStatus();
-  for (const Kind& kind : kKinds) {
+  for (const ScalingKind& kind : kKinds) {
     if (kind.type != type) continue;
     out->ropes[0].scaling = kind.scaling;
     return kind.read(config, *rope, out);

@@ -37,6 +37,7 @@ class SelfRestorer : public Restorer {
   }
   Status Load(const OpContext& context, const PageRequest& request) const override;
   int64_t max_distance() const override { return selector_->max_distance(); }
+  int64_t bad_chunks() const override { return selector_->bad_chunks(); }
   size_t history_bytes() const override;
   std::string StateName() const override;
   Status SaveState(StateSink* sink) const override;

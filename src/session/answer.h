@@ -38,7 +38,7 @@ struct Generation {
   std::vector<int32_t> tokens;
   std::string text;  // of the tokens, up to a stop string; empty without a tokenizer
   StopReason stop = StopReason::kLength;
-  double prefill_seconds = 0;
+  double prefill_seconds = 0;  // of whole steps, whoever shared them; so is decode_seconds
   double decode_seconds = 0;
   int64_t decode_steps = 0;  // steps in that time
 };

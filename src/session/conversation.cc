@@ -33,7 +33,9 @@ Status Conversation::Clear() {
 Result<Generation> Conversation::Answer(std::string message, const GenerateOptions& options) {
   messages_.push_back({{"role", "user"}, {"content", std::move(message)}});
   Result<Generation> answer = Continue(options);
-  if (answer.ok()) {
+  const bool unanswered =
+      !answer.ok() || (answer->stop == StopReason::kInterrupted && answer->tokens.empty());
+  if (!unanswered) {
     messages_.push_back({{"role", "assistant"}, {"content", answer->text}});
   } else {
     messages_.erase(messages_.size() - 1);

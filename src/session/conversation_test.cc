@@ -151,6 +151,23 @@ TEST_F(ConversationTest, AnAnswerThatFailsMidwayLeavesNoTrace) {
             AnswerTo(asked, KvPolicy{}).tokens);
 }
 
+TEST_F(ConversationTest, AnAnswerInterruptedBeforeItBeginsLeavesNoTrace) {
+  Conversation conversation = New();
+  ASSERT_TRUE(conversation.Answer("hi", options_).ok());
+  const Json messages = conversation.messages();
+  GenerateOptions stopped = options_;
+  stopped.interrupted = [] { return true; };
+  const auto answer = conversation.Answer(std::string(3'000, 'x'), stopped);
+  ASSERT_TRUE(answer.ok()) << answer.status().message();
+  EXPECT_EQ(answer->stop, StopReason::kInterrupted);
+  ASSERT_TRUE(answer->tokens.empty());
+  EXPECT_EQ(conversation.messages(), messages);
+  // One that had begun stays.
+  const auto begun = conversation.Answer("What then?", stopped);
+  ASSERT_FALSE(begun->tokens.empty());
+  EXPECT_EQ(conversation.messages().size(), messages.size() + 2);
+}
+
 TEST_F(ConversationTest, ClearLeavesTheSystemMessage) {
   Conversation conversation = New({}, "Be brief.");
   const Json begin = conversation.messages();

@@ -31,16 +31,26 @@ Status Scheduler::Prepare(std::span<const StepSequence> sequences) {
   return OkStatus();
 }
 
+// One pass, or several where memory doesn't allow one: a session that needs too much ends its own
+// answer and nobody else's.
+void Scheduler::RunPass(std::span<StepSequence> sequences) {
+  const Status status = Prepare(sequences);
+  if (status.ok()) {
+    kakeya::Step(engine_->context(), engine_->model(), sequences, &*workspace_);
+  } else if (sequences.size() == 1) {
+    sequences[0].status = status;
+  } else {
+    const size_t half = sequences.size() / 2;
+    RunPass(sequences.first(half));
+    RunPass(sequences.subspan(half));
+  }
+}
+
 void Scheduler::Step(std::span<Session* const> sessions) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<StepSequence> sequences;
   for (Session* const session : sessions) sequences.push_back(session->BeginStep());
-  const Status status = Prepare(sequences);
-  if (status.ok()) {
-    kakeya::Step(engine_->context(), engine_->model(), sequences, &*workspace_);
-  } else {
-    for (StepSequence& sequence : sequences) sequence.status = status;
-  }
+  RunPass(sequences);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   for (size_t i = 0; i < sessions.size(); ++i) {
     sessions[i]->EndStep(sequences[i], took.count(), budget_);

@@ -1,5 +1,6 @@
 // Takes sessions of one engine a step further, all in one forward pass: weights are read once for
-// all of them. A session's tokens are those that it would get alone, bit for bit.
+// all of them, unless memory allows only a few at once. A session's tokens are those that it would
+// get alone, bit for bit.
 //
 // The activations of a pass belong to the scheduler: sessions hold only what lasts.
 //
@@ -29,6 +30,7 @@ class Scheduler {
   void Step(std::span<Session* const> sessions);
 
  private:
+  void RunPass(std::span<StepSequence> sequences);
   Status Prepare(std::span<const StepSequence> sequences);
 
   Engine* engine_;

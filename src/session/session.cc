@@ -184,7 +184,8 @@ Status Session::Start(const GenerateOptions& options) {
   const int64_t history = static_cast<int64_t>(tokens_.size());
   if (history == 0) return InvalidArgument("the prompt is empty");
   KAKEYA_RETURN_IF_ERROR(CheckContext(history, options.max_tokens > 0));
-  answer_.emplace(options, tokenizer.ok() ? *tokenizer : nullptr, history, cached_tokens());
+  const int64_t first = options.max_tokens > 0 ? FirstToRead(timeline_, history) : cached_tokens();
+  answer_.emplace(options, tokenizer.ok() ? *tokenizer : nullptr, history, first);
   return OkStatus();
 }
 

@@ -2,7 +2,8 @@
 // command-line tool needs, together with the scheduler's where several sessions share their steps.
 //
 // Thread safety: none; one step at a time. Two sessions of one engine run steps at the same time
-// only through one Scheduler. Invariants:
+// only through one Scheduler, and none is truncated meanwhile: a restorer that goes back computes
+// with the engine's threads. Invariants:
 //  (1) tokens() is the whole history in order: what was appended and what was generated.
 //  (2) The cache holds a prefix of it; what is missing is read (prefilled) before the next token is
 //      generated. How the reading was cut into steps never shows.
@@ -95,9 +96,9 @@ class Session {
 
   // Writes all that the session needs to go on, to a file that appears whole or not at all
   // (docs/session_file.md). The first call of an engine reads the model's files, to tell them from
-  // others. Errors name the file: Unavailable when the system refuses, InvalidArgument for a name
-  // that can't be a file's, Unsupported when the restorer's state can't be saved. REQUIRES: no
-  // answer is under way.
+  // others; Engine::ModelFingerprint does so earlier, while they are surely the ones loaded. Errors
+  // name the file: Unavailable when the system refuses, InvalidArgument for a name that can't be a
+  // file's, Unsupported when the restorer's state can't be saved. REQUIRES: no answer is under way.
   Status Save(const std::string& path) const;
   // A session that goes on where the saved one stood, to the same bits; what it counted begins
   // anew. `options` are those that the saved session had, but for prefill_block and the size of the
@@ -132,7 +133,7 @@ class Session {
   // Errors: InvalidArgument (context_length_exceeded) when a history of so many tokens doesn't fit,
   // or leaves no room to generate one.
   Status CheckContext(int64_t tokens, bool generates) const;
-  // Of this session alone, and its part of the steps it took.
+  // Of this session alone, but for the steps that it shared: their activations count whole.
   KvUsage kv_usage() const;
   RestoreUsage restore_usage() const;
   // What the session allocates from; a part of the engine's.

@@ -97,8 +97,7 @@ T NumberAt(std::span<const std::byte> bytes, size_t offset) {
   return value;
 }
 
-// The body of a file whose every bit is as it was written.
-Result<std::span<const std::byte>> CheckFrame(std::span<const std::byte> file) {
+Status CheckHead(std::span<const std::byte> file) {
   if (file.size() < kHeadBytes + kChecksumBytes ||
       std::memcmp(file.data(), kMagic.data(), kMagic.size()) != 0) {
     return Corrupt("not a saved session");
@@ -112,6 +111,12 @@ Result<std::span<const std::byte>> CheckFrame(std::span<const std::byte> file) {
   if (length != file.size()) {
     return Corrupt("has {} bytes, {} were written: it was cut or changed", file.size(), length);
   }
+  return OkStatus();
+}
+
+// The body of a file whose every bit is as it was written.
+Result<std::span<const std::byte>> CheckFrame(std::span<const std::byte> file) {
+  KAKEYA_RETURN_IF_ERROR(CheckHead(file));
   const size_t end = file.size() - kChecksumBytes;
   if (NumberAt<uint64_t>(file, end) != XXH3_64bits(file.data(), end)) {
     return Corrupt("was changed since it was written: the checksum is another one");
@@ -188,6 +193,13 @@ Status WriteSessionFile(const std::string& path, const SessionTraits& traits,
   KAKEYA_RETURN_IF_ERROR(WriteBody(traits, tokens, timeline, &out));
   KAKEYA_RETURN_IF_ERROR(out.WriteNumber(out.Hash()));
   return file.Commit();
+}
+
+Status CheckSessionFile(const std::string& path) {
+  KAKEYA_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  const Status status = CheckHead(file.bytes());
+  KAKEYA_RETURN_IF_ERROR(file.CheckIntact());
+  return status.WithContext(path);
 }
 
 Result<std::vector<int32_t>> ReadSessionFile(

@@ -26,6 +26,11 @@ using SessionTraits = std::vector<std::pair<const char*, std::string>>;
 Status WriteSessionFile(const std::string& path, const SessionTraits& traits,
                         std::span<const int32_t> tokens, const Timeline& timeline);
 
+// Whether a file is a saved session, of this version and whole as far as its length tells: what can
+// be found out before a model is loaded. Errors, one line naming the file: those of
+// MappedFile::Open, Corrupt, Unsupported for another version.
+Status CheckSessionFile(const std::string& path);
+
 // Fills a fresh timeline, made with the same options, and gives back the tokens. `check` says
 // whether these tokens can be; it is asked before anything is filled. Errors, one line naming the
 // file: those of MappedFile::Open; Corrupt for a file that is cut, changed or contradicts itself;

@@ -309,6 +309,32 @@ TEST_F(SessionTest, GeneratingRightBehindACutDrawsWhatWasDrawnThere) {
   }
 }
 
+// At some alignments a ring holds what the query at the cut sees, but not what the one before it
+// sees: then all is read again, in blocks of the usual size.
+TEST_F(SessionTest, GeneratingBehindAnyCutDrawsWhatWasDrawnThere) {
+  const std::vector<int32_t> prompt = RandomIds(*engine_, 130, 27);
+  for (const KvPolicy& policy : {Window(4, 64), Window(0, 100), Window(4, 128)}) {
+    Session whole = NewSession(policy);
+    ASSERT_TRUE(whole.Append(prompt).ok());
+    ASSERT_TRUE(whole.Generate({.max_tokens = 311, .ignore_eos = true}).ok());
+    const std::vector<int32_t> text = whole.tokens();
+    int read_anew = 0;
+    for (size_t n = 130; n <= 440; ++n) {
+      Session session = NewSession(policy);
+      ASSERT_TRUE(session.Append(text).ok());
+      ASSERT_TRUE(session.Generate({.max_tokens = 0}).ok());
+      ASSERT_TRUE(session.Truncate(static_cast<int64_t>(n)).ok());
+      const auto size = session.cached_tokens();
+      const Result<Generation> next = session.Generate({.max_tokens = 1, .ignore_eos = true});
+      ASSERT_TRUE(next.ok()) << next.status().message();
+      EXPECT_EQ(next->tokens[0], text[n]) << n;
+      EXPECT_GE(next->prefilled_tokens, 1);
+      read_anew += size > 0 && next->prefilled_tokens > 1 ? 1 : 0;
+    }
+    EXPECT_GT(read_anew, 0) << "window " << policy.window;
+  }
+}
+
 TEST_F(SessionTest, MoreThanTheContextIsRefusedAndTheSessionGoesOn) {
   const int64_t limit = engine_->model().config.max_positions;
   Session session = NewSession();
@@ -356,6 +382,38 @@ TEST_F(SessionTest, SessionsThatShareTheirStepsGetTheAnswersThatTheyGetAlone) {
   for (size_t i = 0; i < sessions.size(); ++i) {
     EXPECT_EQ(sessions[i].Finish()->tokens, expected[i]) << "session " << i;
   }
+}
+
+TEST_F(SessionTest, ASessionThatNeedsTooMuchEndsNobodyElsesAnswer) {
+  const std::vector<int32_t> prompt = RandomIds(*engine_, 40, 28);
+  Session alone = NewSession(Window(4, 64));
+  ASSERT_TRUE(alone.Append(prompt).ok());
+  const std::vector<int32_t> expected = alone.Generate({.max_tokens = 20})->tokens;
+
+  std::vector<Session> small;
+  for (int i = 0; i < 3; ++i) small.push_back(NewSession(Window(4, 64)));
+  Session large =
+      Session::Create(engine_.get(), {.kv = Window(4, 64), .prefill_block = 1 << 16}).value();
+  ASSERT_TRUE(large.Append(RandomIds(*engine_, 1 << 16, 29)).ok());
+  // All memory is gone but for what some rows need.
+  const auto taken = engine_->budget().Allocate(
+      MemoryTag::kScratch, engine_->budget().available() - (size_t{1} << 20), "the rest");
+  ASSERT_TRUE(taken.ok()) << taken.status().message();
+  std::vector<Session*> running;
+  for (Session& session : small) {
+    ASSERT_TRUE(session.Append(prompt).ok());
+    ASSERT_TRUE(session.Start({.max_tokens = 20}).ok());
+    running.push_back(&session);
+  }
+  ASSERT_TRUE(large.Start({.max_tokens = 1}).ok());
+  running.insert(running.begin() + 1, &large);
+  Scheduler scheduler(engine_.get());
+  while (!running.empty()) {
+    scheduler.Step(running);
+    std::erase_if(running, [](const Session* session) { return !session->answering(); });
+  }
+  for (Session& session : small) EXPECT_EQ(session.Finish()->tokens, expected);
+  EXPECT_EQ(large.Finish().status().code(), StatusCode::kResourceExhausted);
 }
 
 TEST_F(SessionTest, SessionsCountTheirOwnBytesWithinTheEnginesLimit) {

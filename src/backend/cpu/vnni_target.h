@@ -1,5 +1,5 @@
-// What a file of VNNI kernels starts with: KAKEYA_HAS_VNNI, which is set on x86-64, unless the build
-// is for one machine that lacks it; and where it is, the intrinsics, KAKEYA_VNNI before every
+// What a file of VNNI kernels starts with: KAKEYA_HAS_VNNI, which is set on x86-64, unless the
+// build is for one machine that lacks it; and where it is, the intrinsics, KAKEYA_VNNI before every
 // function that uses them, and KAKEYA_VNNI_UNROLL before loops over arrays of vectors, whose bounds
 // are compile-time constants, so that the arrays become registers.
 #ifndef KAKEYA_BACKEND_CPU_VNNI_TARGET_H_

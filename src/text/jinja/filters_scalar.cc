@@ -277,7 +277,7 @@ Value Trim(Runtime& runtime, const Value& subject, const CallArgs& args) {
   return runtime.NewString(Strip(runtime, ToText(runtime, subject), set, true, true));
 }
 
-const std::unordered_map<std::string, Filter>& Filters() {
+const std::unordered_map<std::string, Filter>& ScalarFilters() {
   constexpr Filter kEscape = [](Runtime& r, const Value& v, const CallArgs& a) {
     return Rewrite(r, v, a, EscapeHtml);
   };
@@ -320,8 +320,8 @@ const std::unordered_map<std::string, Filter>& Filters() {
 }  // namespace
 
 Filter FindScalarFilter(const std::string& name) {
-  const auto it = Filters().find(name);
-  return it == Filters().end() ? nullptr : it->second;
+  const auto it = ScalarFilters().find(name);
+  return it == ScalarFilters().end() ? nullptr : it->second;
 }
 
 }  // namespace kakeya::jinja

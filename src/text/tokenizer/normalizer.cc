@@ -12,7 +12,7 @@
 namespace kakeya {
 namespace {
 
-constexpr size_t kMaxSteps = 32;
+constexpr size_t kMaxNormalizerSteps = 32;
 constexpr size_t kMaxContentBytes = 1024;
 // A normal form makes a text eleven times as long at most.
 constexpr size_t kMaxGrowth = 64;
@@ -125,7 +125,8 @@ Status Normalizer::ParseInto(const Json& spec, const std::string& where) {
   Result<std::string> type = GetString(spec, "type");
   if (!type.ok()) return type.status().WithContext(where);
   if (*type != "Sequence") {
-    if (steps_.size() == kMaxSteps) return Unsupported("{}: more than {} steps", where, kMaxSteps);
+    if (steps_.size() == kMaxNormalizerSteps)
+      return Unsupported("{}: more than {} steps", where, kMaxNormalizerSteps);
     Result<Step> step = ParseStep(spec, *type);
     if (!step.ok()) return step.status().WithContext(where);
     steps_.push_back(*std::move(step));
