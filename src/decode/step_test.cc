@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -21,7 +22,7 @@ KvPolicy PolicyOf(KvPolicy::Kind kind) { return {.kind = kind, .sink = 4, .windo
 // Fails the n-th of the calls that can fail, counted over all of them; 0: none.
 class FaultyRestorer : public Restorer {
  public:
-  FaultyRestorer(std::unique_ptr<Restorer> inner, int64_t* calls, int64_t* fail_at)
+  FaultyRestorer(std::unique_ptr<Restorer> inner, std::atomic<int64_t>* calls, int64_t* fail_at)
       : inner_(std::move(inner)), calls_(calls), fail_at_(fail_at) {}
 
   Status Extend(const OpContext& context, std::span<const int32_t> ids) override {
@@ -55,7 +56,7 @@ class FaultyRestorer : public Restorer {
   }
 
   std::unique_ptr<Restorer> inner_;
-  int64_t* calls_;
+  std::atomic<int64_t>* calls_;  // Load comes from several threads
   int64_t* fail_at_;
 };
 
@@ -116,7 +117,7 @@ class StepTest : public testing::Test {
 
   TinyModels models_;
   MemoryBudget budget_;
-  int64_t calls_ = 0;
+  std::atomic<int64_t> calls_ = 0;
   int64_t fail_at_ = 0;
   int64_t accepted_ = 0;
 };
