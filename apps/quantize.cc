@@ -217,7 +217,7 @@ Result<int> Run(const QuantizeFlags& flags) {
   return kExitOk;
 }
 
-constexpr const char* kFooter =
+constexpr const char* kQuantizeFooter =
     "  kakeya quantize models/demo demo-q8.gguf Q8_0\n"
     "  kakeya chat -m demo-q8.gguf\n"
     "\n"
@@ -233,7 +233,7 @@ constexpr const char* kFooter =
 void RegisterQuantize(CLI::App* app, int* exit_code) {
   CLI::App* verb =
       app->add_subcommand("quantize", "Write a model as a GGUF file with weights of another type");
-  verb->footer(kFooter);
+  verb->footer(kQuantizeFooter);
   auto flags = std::make_shared<QuantizeFlags>();
   TakesModel(
       verb->add_option("IN", flags->in, "Model folder in the Hugging Face layout, or a GGUF file"))

@@ -47,7 +47,7 @@ endfunction()
 # anonymous namespaces must differ.
 function(kakeya_unite target)
   if(KAKEYA_UNITY)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 16)
   endif()
 endfunction()
 

@@ -17,7 +17,7 @@ namespace {
 
 constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
-constexpr size_t kMaxDimensions = 8;
+constexpr size_t kMaxShapeDimensions = 8;
 constexpr char kMetadataKey[] = "__metadata__";
 
 struct ElementType {
@@ -60,8 +60,8 @@ std::optional<uint64_t> AsUnsigned(const Json& value) {
 }
 
 Result<std::vector<int64_t>> ReadShape(const Json& value) {
-  if (value.size() > kMaxDimensions) {
-    return Corrupt("{} dimensions, at most {} are possible", value.size(), kMaxDimensions);
+  if (value.size() > kMaxShapeDimensions) {
+    return Corrupt("{} dimensions, at most {} are possible", value.size(), kMaxShapeDimensions);
   }
   std::vector<int64_t> shape;
   for (const Json& element : value) {
