@@ -96,7 +96,7 @@ def compare_policies(args, passage, title):
 def prove(args):
     """Part 2. The verdict's exit code."""
     page = pathlib.Path(args.kakeya).resolve().parent.parent / "proof.html"
-    command = [args.kakeya, "prove", "-m", args.model, "--lengths", "1024,4096", "-n", str(args.prompts), "--html", str(page)]
+    command = [args.kakeya, "prove", "-m", args.model, "--lengths", "1024,2048", "-n", str(args.prompts), "--html", str(page)]
     print("$ " + " ".join(["kakeya", *command[1:]]), flush=True)
     code = subprocess.run(command).returncode
     if code == 0:
