@@ -34,7 +34,10 @@ Status Scheduler::Prepare(std::span<const StepSequence> sequences) {
 // One pass, or several where memory doesn't allow one: a session that needs too much ends its own
 // answer and nobody else's.
 void Scheduler::RunPass(std::span<StepSequence> sequences) {
-  const Status status = Prepare(sequences);
+  const bool grows = workspace_.has_value();
+  Status status = Prepare(sequences);
+  // Once more for these alone: a workspace keeps the room that earlier steps wanted.
+  if (!status.ok() && grows) status = Prepare(sequences);
   if (status.ok()) {
     kakeya::Step(engine_->context(), engine_->model(), sequences, &*workspace_);
   } else if (sequences.size() == 1) {

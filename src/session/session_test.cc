@@ -416,6 +416,31 @@ TEST_F(SessionTest, ASessionThatNeedsTooMuchEndsNobodyElsesAnswer) {
   EXPECT_EQ(large.Finish().status().code(), StatusCode::kResourceExhausted);
 }
 
+TEST_F(SessionTest, RoomThatEarlierStepsWantedEndsNoAnswer) {
+  Session wide = NewSession(Window(4, 64));
+  ASSERT_TRUE(wide.Append(RandomIds(*engine_, 512, 29)).ok());
+  ASSERT_TRUE(wide.Start({.max_tokens = 1}).ok());
+  Session restored =
+      Session::Create(engine_.get(),
+                      {.kv = {.kind = KvPolicy::Kind::kRestored, .sink = 4, .window = 64},
+                       .restore = {.restorer = IdentityRestorers({})}})
+          .value();
+  ASSERT_TRUE(restored.Append(RandomIds(*engine_, 40, 28)).ok());
+  ASSERT_TRUE(restored.Start({.max_tokens = 3}).ok());
+  Scheduler scheduler(engine_.get());
+  Session* running = &wide;
+  while (wide.answering()) scheduler.Step({&running, 1});
+  // As many rows as that one had, and what restoration wants for each, is more than there is.
+  const auto taken = engine_->budget().Allocate(MemoryTag::kScratch,
+                                                engine_->budget().available() - 64, "the rest");
+  ASSERT_TRUE(taken.ok()) << taken.status().message();
+  running = &restored;
+  while (restored.answering()) scheduler.Step({&running, 1});
+  const Result<Generation> answer = restored.Finish();
+  ASSERT_TRUE(answer.ok()) << answer.status().message();
+  EXPECT_EQ(answer->tokens.size(), 3u);
+}
+
 TEST_F(SessionTest, SessionsCountTheirOwnBytesWithinTheEnginesLimit) {
   Session first = NewSession(Window(4, 64));
   Session second = NewSession(Window(4, 128));
