@@ -37,7 +37,7 @@ if(KAKEYA_FUZZ)
 endif()
 
 # kakeya_compile_briefly(TARGET): for code that waits for the rest, such as command lines and reports: inlining CLI11 and
-# JSON to the last would take half of their compile time.
+# JSON to the last takes a third of their compile time (docs/adr/0016-builds-from-nothing.md).
 function(kakeya_compile_briefly target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
 endfunction()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the engine: installs what is missing of scripts/packages.txt, configures the release preset, leaves the
 # binaries in build/bin. scripts/build.sh TARGET... builds only these: `kakeya` is all that running it takes, without
-# tests. --native, before any target, compiles the kernels for this machine alone, in less than half the time: the same
+# tests. --native, before any target, compiles the kernels for this machine alone, which is less to compile: the same
 # bits, but slow on a machine with another instruction set. JOBS=N limits the parallel compilations (default: the cores).
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"

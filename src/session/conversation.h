@@ -5,8 +5,7 @@
 //  (1) messages() is the whole conversation: every question that was answered, and its answer.
 //  (2) Before each answer the session's tokens are exactly the ids of the rendered conversation.
 //  (3) After an error, or when the answer was interrupted before it began, messages() is as it was.
-//  What the session has read meanwhile is only a cache:
-//      the next answer keeps what fits.
+//      What the session has read meanwhile is only a cache: the next answer keeps what fits.
 #ifndef KAKEYA_SESSION_CONVERSATION_H_
 #define KAKEYA_SESSION_CONVERSATION_H_
 
