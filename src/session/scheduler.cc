@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 #include <vector>
 
 namespace kakeya {
@@ -41,7 +42,7 @@ void Scheduler::RunPass(std::span<StepSequence> sequences) {
   if (status.ok()) {
     kakeya::Step(engine_->context(), engine_->model(), sequences, &*workspace_);
   } else if (sequences.size() == 1) {
-    sequences[0].status = status;
+    sequences[0].status = std::move(status);
   } else {
     const size_t half = sequences.size() / 2;
     RunPass(sequences.first(half));
